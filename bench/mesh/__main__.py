@@ -1,0 +1,50 @@
+"""Measure and print; the package's docstring says what."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import tempfile
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import bench.mesh
+from bench.mesh.callers import WAYS
+from bench.mesh.measure import Round, in_turn
+from services.runtime.loop import MeasuredLoop
+
+
+async def main(names: list[str], callers: list[int], rounds: int, seconds: float, sample: float) -> None:
+    async with AsyncExitStack() as stack:
+        secrets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fxmesh-bench-")))
+        ways = {name: await stack.enter_async_context(WAYS[name](secrets, sample)) for name in names}
+        for count in callers:
+            show(count, await in_turn(ways, count, rounds, seconds))
+
+
+def show(callers: int, found: Mapping[str, Round]) -> None:
+    """A table, everything beside bare where that was measured."""
+    print(f"\n{callers} {'caller' if callers == 1 else 'callers at once'}")
+    print(f"{'':<10}{'calls/s':>10}{'of bare':>9}{'p50 ms':>9}{'added':>8}{'p99 ms':>9}")
+    bare = found.get("bare")
+    for name, each in found.items():
+        ratio = f"{each.rate / bare.rate:.2f}" if bare else ""
+        added = f"{(each.p50_s - bare.p50_s) * 1e3:.2f}" if bare else ""
+        p50, p99 = each.p50_s * 1e3, each.p99_s * 1e3
+        print(f"{name:<10}{each.rate:>10,.0f}{ratio:>9}{p50:>9.2f}{added:>8}{p99:>9.2f}", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(
+        description=bench.mesh.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0)
+    parser.add_argument("--only", default=",".join(WAYS), metavar="NAMES")
+    parser.add_argument("--sample", type=float, default=0.01, metavar="SHARE")
+    parser.add_argument("--callers", default="1,16,64", metavar="NUMBERS")
+    given = parser.parse_args()
+    counts = [int(each) for each in given.callers.split(",")]
+    with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
+        runner.run(main(given.only.split(","), counts, given.rounds, given.seconds, given.sample))

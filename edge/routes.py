@@ -1,0 +1,88 @@
+"""Where requests go: a route for the gRPC path of every method, and none for any REST path.
+
+The transcoder finds the method of a REST call in the descriptors and rewrites its path to
+`/package.Service/Method`; then the routes are asked again.
+"""
+
+from __future__ import annotations
+
+from google.protobuf import descriptor_pool
+
+from edge.filters import TRANSCODER, TRANSCODER_TYPE, UNCHECKED, WITHOUT_BODY, transcoder
+from edge.settings import EdgeSettings
+from edge.typed import Json, of_type, seconds
+from services.runtime.policy import BUILT_IN, MethodPolicy, ServicePolicy, method_policy
+
+
+def virtual_host(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -> Json:
+    """Everything that is answered, under the names of `settings`."""
+    pool = descriptor_pool.Default()
+    routes = [_route(policy, "built_in") for policy in BUILT_IN.values()]
+    routes += [
+        _route(method_policy(f"/{service.full_name}/{method.name}"), service.name)
+        for service in services
+        for method in pool.FindServiceByName(service.full_name).methods
+    ]
+    return {
+        "name": "contracts",
+        "domains": list(settings.hosts),
+        "routes": [*routes, *_unknown_method(), *_before_rewriting(services, settings)],
+    }
+
+
+def _route(policy: MethodPolicy, cluster: str) -> Json:
+    """The route of one method. The policy's deadline is what a call gets, and the most it may ask for."""
+    deadline = policy.default_deadline_s
+    return {
+        "match": {"path": policy.path},
+        "route": {
+            "cluster": cluster,
+            "timeout": "0s",  # grpc-timeout rules
+            "max_stream_duration": {
+                "max_stream_duration": seconds(deadline),
+                "grpc_timeout_header_max": seconds(deadline),
+            },
+            "idle_timeout": "0s",  # a stream may be quiet, and a long call too
+        },
+        "request_headers_to_add": [
+            {
+                "header": {"key": "grpc-timeout", "value": f"{round(deadline * 1000)}m"},
+                "append_action": "ADD_IF_ABSENT",
+            }
+        ],
+        "typed_per_filter_config": WITHOUT_BODY if policy.scope else UNCHECKED,
+    }
+
+
+def _unknown_method() -> list[Json]:
+    """UNIMPLEMENTED at once: the gate would wait for the end of a stream that waits for its first answer."""
+    web = {"name": "content-type", "string_match": {"prefix": "application/grpc-web"}}
+    callers: tuple[Json, ...] = ({"grpc": {}}, {"headers": [web]})
+    return [
+        {
+            "match": {"prefix": "/", **caller},
+            # Without a body the filter for gRPC-Web would leave the answer without a grpc-status.
+            "direct_response": {"status": 404, "body": {"inline_string": "no service has this method"}},
+            "typed_per_filter_config": UNCHECKED,
+        }
+        for caller in callers
+    ]
+
+
+def _before_rewriting(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -> list[Json]:
+    """Where a REST call is until the transcoder has rewritten its path: how it is checked and printed.
+
+    Without a route Envoy would not ask the gate at all. Nothing is ever sent along one of them.
+    """
+    events = {"stream_sse_style_delimited": True}
+    wants_events = [{"name": "accept", "string_match": {"contains": "text/event-stream"}}]
+    return [
+        {
+            "match": {"prefix": "/", "headers": wants_events},
+            "direct_response": {"status": 404},
+            "typed_per_filter_config": {
+                TRANSCODER: of_type(TRANSCODER_TYPE, transcoder(services, settings, events))
+            },
+        },
+        {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
+    ]

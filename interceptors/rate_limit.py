@@ -1,0 +1,124 @@
+"""Rate limits: a token bucket a principal, from which each call takes the cost of its method.
+
+A bucket is one number, the time at which it will be full again (the virtual scheduling form of ITU-T I.371's
+generic cell rate algorithm): a call moves it on by cost / rate, and is refused where that would be further
+ahead than the burst allows. So the time to wait is exact. Callers without credentials are told apart by host.
+
+Cancels, the kill switch, health and reflection take no tokens: whoever has used up its rate can still make
+its risk smaller. Their pools bound them (`bulkhead.py`).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Mapping
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from interceptors.calls import ServerCall
+from interceptors.plan import Hook
+from services.errors import FxError, Kind
+from services.runtime.fatal import FatalError
+from services.runtime.identity import PrincipalKind
+from services.runtime.limits import PROTECTED, Limits, Rate
+from services.runtime.policy import MethodPolicy
+
+MAX_BUCKETS = 10_000
+"""Beyond it the one unused for longest is forgotten, which gives its owner a full one."""
+
+_LABELS = ("kind", "grpc_service", "grpc_method")
+
+
+class RateLimit(Collector):
+    """The buckets of one process. `now` is monotonic, in seconds."""
+
+    def __init__(
+        self, registry: CollectorRegistry, limits: Limits, now: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._now = now
+        self._rates: Mapping[PrincipalKind, Rate] = {
+            PrincipalKind.KEY: limits.keys,
+            PrincipalKind.SERVICE: limits.services,
+            PrincipalKind.OPERATOR: limits.services,  # their own platform: nobody else is held up
+            PrincipalKind.ANONYMOUS: limits.anonymous,
+        }
+        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._refused: dict[tuple[str, str, str], int] = {}
+        registry.register(self)
+
+    def hook(self, method: MethodPolicy) -> Hook[ServerCall] | None:
+        """Takes `method.cost` tokens a call. Raises FatalError for a cost that no full bucket can pay."""
+        if method.bulkhead in PROTECTED:
+            return None
+        cost = method.cost
+        if short := [kind for kind, rate in self._rates.items() if rate.burst < cost]:
+            raise FatalError(
+                f"{method.path} costs {cost} tokens, more than the burst of {', '.join(short)}: "
+                f"raise that of FXMESH_RATE_KEYS, FXMESH_RATE_SERVICES or FXMESH_RATE_ANONYMOUS"
+            )
+        return Hook(enter=lambda call: self._take(call, cost))
+
+    @property
+    def buckets(self) -> int:
+        """How many are kept."""
+        return len(self._full_at)
+
+    def _take(self, call: ServerCall, cost: int) -> None:
+        principal = call.principal
+        anonymous = principal.kind is PrincipalKind.ANONYMOUS
+        label = f"anonymous:{host(call.context.peer())}" if anonymous else principal.label
+        rate = self._rates[principal.kind]
+        now = self._now()
+        full_at = self._full_at.get(label)
+        if full_at is None:
+            self._make_room(now)
+            full_at = now
+        after = max(full_at, now) + cost / rate.per_second
+        wait_s = after - now - rate.burst / rate.per_second
+        refused = wait_s > 1e-9  # less is rounding
+        self._full_at[label] = full_at if refused else after
+        self._full_at.move_to_end(label)
+        if refused:
+            raise self._refuse(call, principal.kind, wait_s)
+
+    def _make_room(self, now: float) -> None:
+        """Forget old buckets that are full by now, two a new one, and the oldest where there is no room."""
+        for _ in range(2):
+            if not self._full_at:
+                return
+            label, full_at = next(iter(self._full_at.items()))
+            if full_at > now and len(self._full_at) < MAX_BUCKETS:
+                return
+            del self._full_at[label]
+
+    def _refuse(self, call: ServerCall, kind: PrincipalKind, wait_s: float) -> FxError:
+        method = call.method
+        series = (kind.value, method.service, method.method)
+        self._refused[series] = self._refused.get(series, 0) + 1
+        return FxError(
+            Kind.RESOURCE_EXHAUSTED,
+            "RATE_LIMITED",
+            f"{method.path} was not begun: the caller's rate limit is used up for {wait_s:.3f} s",
+            retry_after_s=wait_s,
+        )
+
+    def collect(self) -> Iterator[Metric]:
+        """The present numbers; called from the thread that answers scrapes."""
+        refused = CounterMetricFamily(
+            "fxmesh_rate_limited", "Calls refused by the rate limit of their caller.", labels=_LABELS
+        )
+        for labels, count in self._refused.copy().items():
+            refused.add_metric(labels, count)
+        yield refused
+        yield GaugeMetricFamily(
+            "fxmesh_rate_limit_buckets", "Callers whose rate is being kept.", value=self.buckets
+        )
+
+
+def host(peer: str) -> str:
+    """The host of a gRPC peer such as `ipv4:127.0.0.1:50051`; all of it where there is no port."""
+    address = peer.rpartition(":")[0]
+    return address or peer

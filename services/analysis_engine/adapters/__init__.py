@@ -1,0 +1,1 @@
+"""Implementations of the ports: `publisher` over the bus, `peers` over channels, `store` over SQLite."""

@@ -1,0 +1,170 @@
+"""`account`, `accounts` (open, auto-trade), `risk`, `halt`, `resume`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from services.cli import output
+from services.cli.calls import Caller
+from services.cli.options import (
+    DEFAULT_HOME,
+    AddressOption,
+    AnyAccountOption,
+    HomeOption,
+    JsonOption,
+    RequestIdOption,
+)
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+IdArgument = Annotated[str, typer.Argument(metavar="[ACCOUNT]", help="Account id.")]
+NewIdArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id.")]
+ReconcileOption = Annotated[
+    bool, typer.Option("--reconcile", help="Compare the books with what the fills alone give.")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.")]
+SwitchOption = Annotated[bool, typer.Option("--auto-trade", help="Trade signals by itself.")]
+
+
+def register(app: typer.Typer) -> None:
+    app.command(
+        epilog=output.examples(
+            "fxmesh account",
+            "fxmesh account demo --reconcile",
+            "fxmesh account --json | jq -r .data.account.equity",
+            codes="0 shown, 1 the books do not reconcile, 3 not running, 4 no such account.",
+        )
+    )(account)
+    group = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
+    group.callback(epilog=output.examples("fxmesh accounts", "fxmesh accounts open mine --deposit 5000"))(
+        accounts
+    )
+    group.command("open", epilog=output.examples("fxmesh accounts open mine --currency EUR --deposit 5000"))(
+        open_account
+    )
+    group.command("auto-trade", epilog=output.examples("fxmesh accounts auto-trade demo off"))(auto_trade)
+    app.add_typer(group, name="accounts")
+    app.command(epilog=output.examples("fxmesh risk", "fxmesh risk demo --json"))(risk)
+    app.command(
+        epilog=output.examples(
+            "fxmesh halt", "fxmesh halt --account demo --reason 'news'", "fxmesh halt --reducing"
+        )
+    )(halt)
+    app.command(epilog=output.examples("fxmesh resume", "fxmesh resume --account demo"))(resume)
+
+
+def account(
+    account_id: IdArgument = "demo",
+    reconcile: ReconcileOption = False,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show an account: balance, equity, profit, margin."""
+    from services.cli.requests import accounts as requests
+
+    Caller(home, address, json).run(lambda link: requests.account(link, account_id, reconcile))
+
+
+def accounts(
+    context: typer.Context,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show all accounts; open one, or switch its auto-trading."""
+    if context.invoked_subcommand is None:
+        from services.cli.requests import accounts as requests
+
+        Caller(home, address, json).run(requests.accounts)
+
+
+def open_account(
+    account_id: NewIdArgument,
+    currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="ISO 4217.")] = "USD",
+    deposit: Annotated[str, typer.Option("--deposit", metavar="AMOUNT", help="In its currency.")] = "100000",
+    auto: SwitchOption = False,
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Open a paper account."""
+    from services.cli.requests import accounts as requests
+
+    Caller(home, address, json).run(
+        lambda link: requests.open_account(link, account_id, currency, deposit, auto, request_id)
+    )
+
+
+def auto_trade(
+    account_id: NewIdArgument,
+    switch: Annotated[Switch, typer.Argument(metavar="on|off", help="Whether it trades signals by itself.")],
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Let an account trade signals by itself, or stop it."""
+    from services.cli.requests import accounts as requests
+
+    on = switch is Switch.ON
+    Caller(home, address, json).run(lambda link: requests.set_auto_trade(link, account_id, on, request_id))
+
+
+def risk(
+    account_id: IdArgument = "demo",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show an account's limits and their use, its exposure, and why orders were refused."""
+    from services.cli.requests import accounts as requests
+
+    Caller(home, address, json).run(lambda link: requests.risk(link, account_id))
+
+
+def halt(
+    account: AnyAccountOption = "",
+    reducing: Annotated[
+        bool, typer.Option("--reducing", help="Let through what reduces a position.")
+    ] = False,
+    reason: ReasonOption = "",
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """The kill switch: no new order from now on, in one account or all; cancels pass. Survives a restart.
+
+    All are also those that are opened later, by a replay too, until fxmesh resume.
+    """
+    from services.cli.requests import accounts as requests
+
+    state = "reducing" if reducing else "halted"
+    Caller(home, address, json).run(lambda link: requests.set_state(link, account, state, reason, request_id))
+
+
+def resume(
+    account: AnyAccountOption = "",
+    reason: ReasonOption = "",
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Trade again after `halt`, in one account or all."""
+    from services.cli.requests import accounts as requests
+
+    Caller(home, address, json).run(
+        lambda link: requests.set_state(link, account, "active", reason, request_id)
+    )

@@ -1,0 +1,287 @@
+"""`order` (buy, sell, cancel, amend, show, find), `orders`, `fills`, `positions`, `close`."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from services.cli import output
+from services.cli.calls import Caller
+from services.cli.options import (
+    DEFAULT_HOME,
+    AccountOption,
+    AddressOption,
+    AnyAccountOption,
+    HomeOption,
+    JsonOption,
+    NumberOption,
+    RequestIdOption,
+    SymbolArgument,
+    SymbolsArgument,
+    WatchJsonOption,
+    WatchOption,
+)
+
+_CODES = "0 accepted, 3 not running, 4 refused, 5 outcome unknown: ask before trying again."
+
+
+class TimeInForce(StrEnum):
+    """How long an order works."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+    GTD = "gtd"
+    DAY = "day"
+
+
+SizeArgument = Annotated[
+    str, typer.Argument(metavar="SIZE", help="Units of the base currency, or lots as 0.1lot.")
+]
+LimitOption = Annotated[str, typer.Option("--limit", metavar="PRICE", help="Fill at this price or better.")]
+StopOption = Annotated[
+    str, typer.Option("--stop", metavar="PRICE", help="Becomes a market order at this price or beyond.")
+]
+TifOption = Annotated[
+    TimeInForce | None,
+    typer.Option("--tif", help="Time in force. Default: ioc for a market order, gtc for the others."),
+]
+ExpiresOption = Annotated[
+    str, typer.Option("--expires", metavar="TIME", help="Market time, as 2026-05-01T17:00Z; means --tif gtd.")
+]
+KeyOption = Annotated[
+    str,
+    typer.Option(
+        "--client-order-id", metavar="ID", help="Your key: the same one never doubles. Default: a new one."
+    ),
+]
+OrderArgument = Annotated[str, typer.Argument(metavar="ORDER", help="Order id, as `fxmesh orders` shows it.")]
+
+
+def register(app: typer.Typer) -> None:
+    order = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+    order.command(
+        epilog=output.examples(
+            "fxmesh order buy EURUSD 10000",
+            "fxmesh order buy EURUSD 0.1lot --limit 1.0850",
+            "fxmesh order buy EURUSD 10000 --stop 1.0990 --tif day",
+            "fxmesh order buy EURUSD 10000 --client-order-id morning-1 --json",
+            codes=_CODES,
+        )
+    )(buy)
+    order.command(
+        epilog=output.examples(
+            "fxmesh order sell USDJPY 10000", "fxmesh order sell EURUSD 1lot --limit 1.0990", codes=_CODES
+        )
+    )(sell)
+    order.command(
+        epilog=output.examples(
+            "fxmesh order cancel ORDER",
+            "fxmesh order cancel --all --account demo",
+            "fxmesh order cancel --all --symbol EURUSD",
+        )
+    )(cancel)
+    order.command(
+        epilog=output.examples(
+            "fxmesh order amend ORDER --limit 1.0840", "fxmesh order amend ORDER --size 5000 --revision 2"
+        )
+    )(amend)
+    order.command(epilog=output.examples("fxmesh order show ORDER"))(show)
+    order.command(epilog=output.examples("fxmesh order find morning-1 --account demo"))(find)
+    app.add_typer(
+        order,
+        name="order",
+        help="Place, cancel, amend and look up an order.",
+        epilog=output.examples(
+            "fxmesh order buy EURUSD 10000", "fxmesh order cancel ORDER", "fxmesh order buy --help"
+        ),
+    )
+    app.command(
+        epilog=output.examples(
+            "fxmesh orders", "fxmesh orders --open --account demo", "fxmesh orders EURUSD --watch"
+        )
+    )(orders)
+    app.command(epilog=output.examples("fxmesh fills", "fxmesh fills EURUSD -n 5 --json"))(fills)
+    app.command(epilog=output.examples("fxmesh positions", "fxmesh positions --account demo --flat"))(
+        positions
+    )
+    app.command(
+        epilog=output.examples("fxmesh close EURUSD", "fxmesh close EURUSD --account demo", codes=_CODES)
+    )(close)
+
+
+def buy(
+    symbol: SymbolArgument,
+    size: SizeArgument,
+    limit: LimitOption = "",
+    stop: StopOption = "",
+    tif: TifOption = None,
+    expires: ExpiresOption = "",
+    account: AccountOption = "demo",
+    client_order_id: KeyOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Buy at the market, at a limit, or at a stop."""
+    from services.cli.requests import trading
+
+    ticket = trading.Ticket("buy", symbol, size, account, limit, stop, tif or "", expires, client_order_id)
+    Caller(home, address, json).run(lambda link: trading.place(link, ticket))
+
+
+def sell(
+    symbol: SymbolArgument,
+    size: SizeArgument,
+    limit: LimitOption = "",
+    stop: StopOption = "",
+    tif: TifOption = None,
+    expires: ExpiresOption = "",
+    account: AccountOption = "demo",
+    client_order_id: KeyOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Sell at the market, at a limit, or at a stop."""
+    from services.cli.requests import trading
+
+    ticket = trading.Ticket("sell", symbol, size, account, limit, stop, tif or "", expires, client_order_id)
+    Caller(home, address, json).run(lambda link: trading.place(link, ticket))
+
+
+def cancel(
+    order: Annotated[str, typer.Argument(metavar="[ORDER]", help="Order id.")] = "",
+    every: Annotated[bool, typer.Option("--all", help="All working orders of the account.")] = False,
+    symbol: Annotated[str, typer.Option("--symbol", help="With --all: only of this symbol.")] = "",
+    account: AccountOption = "demo",
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Cancel a working order, or all of an account."""
+    if bool(order) == every:
+        raise output.CliError(
+            "USAGE", "Name an order, or --all.", "See `fxmesh orders --open`.", output.ExitCode.USAGE
+        )
+    from services.cli.requests import trading
+
+    caller = Caller(home, address, json)
+    if every:
+        caller.run(lambda link: trading.cancel_all(link, account, symbol, request_id))
+    else:
+        caller.run(lambda link: trading.cancel(link, order, request_id))
+
+
+def amend(
+    order: OrderArgument,
+    size: Annotated[str, typer.Option("--size", metavar="SIZE", help="New total size, in units.")] = "",
+    limit: Annotated[str, typer.Option("--limit", metavar="PRICE", help="New limit price.")] = "",
+    stop: Annotated[str, typer.Option("--stop", metavar="PRICE", help="New stop price.")] = "",
+    revision: Annotated[
+        int,
+        typer.Option("--revision", min=0, help="Only if this is the order's revision. 0: whatever it is."),
+    ] = 0,
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Change size or prices of a working order."""
+    from services.cli.requests import trading
+
+    change = trading.Change(size, limit, stop, revision)
+    Caller(home, address, json).run(lambda link: trading.amend(link, order, change, request_id))
+
+
+def show(
+    order: OrderArgument,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show one order by its id."""
+    from services.cli.requests import trading
+
+    Caller(home, address, json).run(lambda link: trading.show(link, order))
+
+
+def find(
+    client_order_id: Annotated[
+        str, typer.Argument(metavar="CLIENT_ORDER_ID", help="The key it was placed under.")
+    ],
+    account: AccountOption = "demo",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Find an order by the key it was placed under: what to ask when an outcome is unknown."""
+    from services.cli.requests import trading
+
+    Caller(home, address, json).run(lambda link: trading.find(link, account, client_order_id))
+
+
+def orders(
+    symbol: SymbolsArgument = None,
+    account: AnyAccountOption = "",
+    working: Annotated[bool, typer.Option("--open", help="Only orders that still work.")] = False,
+    number: NumberOption = 20,
+    watch: WatchOption = False,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: WatchJsonOption = False,
+) -> None:
+    """Show orders, newest first; with --watch each change of one."""
+    from services.cli.requests import trading
+
+    caller, wanted = Caller(home, address, json), symbol or []
+    if watch:
+        caller.run(lambda link: trading.watch_orders(link, account, wanted), endless=True)
+    else:
+        caller.run(lambda link: trading.orders(link, account, wanted, working, number))
+
+
+def fills(
+    symbol: SymbolsArgument = None,
+    account: AnyAccountOption = "",
+    order: Annotated[str, typer.Option("--order", metavar="ORDER", help="Only of this order.")] = "",
+    number: NumberOption = 20,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show executions, newest first, with the profit each realised."""
+    from services.cli.requests import trading
+
+    Caller(home, address, json).run(lambda link: trading.fills(link, account, symbol or [], order, number))
+
+
+def positions(
+    symbol: SymbolsArgument = None,
+    account: AnyAccountOption = "",
+    flat: Annotated[bool, typer.Option("--flat", help="Flat ones too.")] = False,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show open positions with profit and margin; a minus is a short position."""
+    from services.cli.requests import trading
+
+    Caller(home, address, json).run(lambda link: trading.positions(link, account, symbol or [], flat))
+
+
+def close(
+    symbol: SymbolArgument,
+    account: AccountOption = "demo",
+    client_order_id: KeyOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Place the market order that flattens a position."""
+    from services.cli.requests import trading
+
+    Caller(home, address, json).run(lambda link: trading.close(link, symbol, account, client_order_id))

@@ -1,0 +1,27 @@
+"""What the command takes from the environment beyond its options (FXMESH_HOME is an option's default).
+
+The processes it starts inherit all of it, so that `FXMESH_TRADING_GATEWAY_...=... fxmesh up` reaches its
+service.
+"""
+
+from __future__ import annotations
+
+import os
+
+KEY = "FXMESH_KEY"
+
+
+def api_key() -> str:
+    """The API key to call with instead of the operator's token; empty for none."""
+    return os.environ.get(KEY, "").strip()
+
+
+def inherited_environment() -> dict[str, str]:
+    """A copy of the environment, to which each process's own settings are added.
+
+    Seven processes that import the same libraries must not compile them seven times at every start; and
+    gRPC's core says on standard error what the services say better in their logs.
+    """
+    left_out = ("PYTHONDONTWRITEBYTECODE", KEY)  # a person's key is no affair of the services
+    kept = {name: value for name, value in os.environ.items() if name not in left_out}
+    return {"GRPC_VERBOSITY": "NONE"} | kept

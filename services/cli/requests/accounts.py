@@ -1,0 +1,150 @@
+"""Accounts, their risk and the kill switch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fxmesh.trading.v1 import service_pb2 as pb
+from fxmesh.trading.v1 import trading_pb2 as trading
+
+from services.cli.link import Link
+from services.cli.output import ExitCode
+from services.cli.render import Table, clock, count, pairs, word
+
+STATES = {
+    "active": trading.TRADING_STATE_ACTIVE,
+    "reducing": trading.TRADING_STATE_REDUCING,
+    "halted": trading.TRADING_STATE_HALTED,
+}
+
+
+async def account(link: Link, account_id: str, reconcile: bool) -> ExitCode | None:
+    """With `reconcile` also whether the books equal what the fills alone give."""
+    answer = await link.trading.GetAccount(pb.GetAccountRequest(account_id=account_id))
+    about = about_account(answer.account)
+    if not reconcile:
+        link.out.answer(answer, about)
+        return None
+    books = await link.trading.ReconcileAccount(pb.ReconcileAccountRequest(account_id=account_id))
+    rows = [
+        (each.name, each.booked, each.recomputed, "" if each.equal else "differs") for each in books.lines
+    ]
+    headers = ("FIGURE", "BOOKED", "FROM FILLS", "")
+    verdict = "equal" if books.reconciled else "DIFFERENT"
+    title = f"The books and the fills ({count(books.fills)}) are {verdict}:"
+    link.out.answer(
+        {"account": answer.account, "reconciliation": books},
+        about,
+        Table(headers, rows, right=headers[1:3], title=title),
+    )
+    return None if books.reconciled else ExitCode.FAILED
+
+
+async def accounts(link: Link) -> None:
+    answer = await link.trading.ListAccounts(pb.ListAccountsRequest())
+    link.out.answer(answer, account_table(answer.accounts))
+
+
+async def open_account(
+    link: Link, account_id: str, currency: str, deposit: str, auto_trade: bool, request_id: str
+) -> None:
+    request_id = request_id or link.new_id()
+    request = pb.OpenAccountRequest(
+        request_id=request_id,
+        account_id=account_id,
+        currency=currency.upper(),
+        deposit=deposit,
+        auto_trade=auto_trade,
+    )
+    answer = await link.mutate(
+        link.trading.OpenAccount(request),
+        f"account {account_id} was opened",
+        f"Ask with `fxmesh account {account_id}`, or repeat it with --request-id {request_id}.",
+    )
+    link.out.answer(answer, about_account(answer.account), f"request id  {request_id}")
+
+
+async def set_auto_trade(link: Link, account_id: str, on: bool, request_id: str) -> None:
+    request_id = request_id or link.new_id()
+    request = pb.SetAutoTradeRequest(request_id=request_id, account_id=account_id, auto_trade=on)
+    answer = await link.mutate(
+        link.trading.SetAutoTrade(request),
+        f"auto-trading of {account_id} was set",
+        f"Ask with `fxmesh account {account_id}`; setting it again does no harm.",
+    )
+    link.out.answer(answer, account_table([answer.account]), f"request id  {request_id}")
+
+
+async def set_state(link: Link, account_id: str, state: str, reason: str, request_id: str) -> None:
+    """The kill switch, for one account or (empty) for all."""
+    request_id = request_id or link.new_id()
+    request = pb.SetTradingStateRequest(
+        request_id=request_id, account_id=account_id, trading_state=STATES[state], reason=reason
+    )
+    answer = await link.mutate(
+        link.trading.SetTradingState(request),
+        f"trading is {state}",
+        "Ask with `fxmesh accounts`; saying it again does no harm.",
+    )
+    link.out.answer(answer, account_table(answer.accounts), f"request id  {request_id}")
+
+
+async def risk(link: Link, account_id: str) -> None:
+    answer = await link.trading.GetRiskState(pb.GetRiskStateRequest(account_id=account_id))
+    state = answer.risk_state
+    about = pairs(
+        [
+            ("account", state.account_id),
+            ("trading", word(state, "trading_state")),
+            ("because", state.state_reason),
+        ]
+    )
+    limits = [(each.name, each.used, each.limit, each.unit) for each in state.limits]
+    exposure = sorted(state.currency_exposure.items())
+    refusals = [(reason, count(number)) for reason, number in sorted(state.refusals.items())]
+    link.out.answer(
+        answer,
+        about,
+        Table(("LIMIT", "USED", "OF", "UNIT"), limits, right=("USED", "OF")),
+        Table(("CURRENCY", "EXPOSURE"), exposure, right=("EXPOSURE",), empty="No exposure."),
+        Table(("REFUSED BECAUSE", "ORDERS"), refusals, right=("ORDERS",), empty="Nothing was refused."),
+    )
+
+
+def about_account(account: trading.Account) -> Table:
+    """One account, a figure a row."""
+    return pairs(
+        [
+            ("account", account.account_id),
+            ("balance", f"{account.balance} {account.currency}"),
+            ("equity", account.equity),
+            ("unrealised", account.unrealised_profit),
+            ("realised", account.realised_profit),
+            ("commission", account.commission_paid),
+            ("margin used", account.margin_used),
+            ("available", account.margin_available),
+            ("trading", word(account, "trading_state")),
+            ("auto-trade", "on" if account.auto_trade else "off"),
+            ("replay", account.session_id),
+            ("updated", clock(account.updated_at)),
+        ]
+    )
+
+
+def account_table(accounts: Sequence[trading.Account]) -> Table:
+    """Accounts, one a row."""
+    rows = [
+        (
+            each.account_id,
+            each.currency,
+            each.balance,
+            each.equity,
+            each.realised_profit,
+            each.margin_used,
+            word(each, "trading_state"),
+            "on" if each.auto_trade else "off",
+        )
+        for each in accounts
+    ]
+    right = ("BALANCE", "EQUITY", "REALISED", "MARGIN")
+    return Table(("ACCOUNT", "CUR", *right, "TRADING", "AUTO"), rows, right=right, empty="No accounts.")

@@ -1,0 +1,273 @@
+"""Orders, fills and positions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from fxmesh.marketdata.v1 import service_pb2 as marketdata
+from fxmesh.trading.v1 import service_pb2 as pb
+from fxmesh.trading.v1 import trading_pb2 as trading
+from fxmesh.types.v1 import market_pb2 as types
+
+from services.cli import inputs
+from services.cli.link import Link
+from services.cli.output import ExitCode
+from services.cli.render import Table, clock, pairs, word
+
+_FINAL = (
+    trading.ORDER_STATUS_FILLED,
+    trading.ORDER_STATUS_CANCELLED,
+    trading.ORDER_STATUS_EXPIRED,
+    trading.ORDER_STATUS_REJECTED,
+)
+_WORKING = [each for each in trading.OrderStatus.values() if each and each not in _FINAL]
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """An order as typed; empty texts were not given."""
+
+    side: str
+    symbol: str
+    size: str
+    account: str
+    limit: str = ""
+    stop: str = ""
+    tif: str = ""
+    expires: str = ""
+    client_order_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """New values of a working order; empty texts leave it as it is, revision 0 means whichever it is at."""
+
+    size: str = ""
+    limit: str = ""
+    stop: str = ""
+    revision: int = 0
+
+
+async def place(link: Link, ticket: Ticket) -> ExitCode | None:
+    symbol = inputs.symbol(ticket.symbol)
+    key = ticket.client_order_id or link.new_id()
+    kind = trading.ORDER_TYPE_MARKET
+    if ticket.limit:
+        kind = trading.ORDER_TYPE_LIMIT
+    elif ticket.stop:
+        kind = trading.ORDER_TYPE_STOP
+    request = pb.PlaceOrderRequest(
+        account_id=ticket.account,
+        client_order_id=key,
+        symbol=symbol,
+        side=types.SIDE_BUY if ticket.side == "buy" else types.SIDE_SELL,
+        type=kind,
+        size=await _units(link, symbol, ticket.size),
+        limit_price=ticket.limit,
+        stop_price=ticket.stop,
+        time_in_force=_time_in_force(ticket),
+        expires_at=inputs.time(ticket.expires) if ticket.expires else None,
+    )
+    answer = await link.mutate(
+        link.trading.PlaceOrder(request), f"order {key} was placed", _ask(ticket.account, key)
+    )
+    return _placed(link, answer, answer.order)
+
+
+async def close(link: Link, symbol: str, account: str, client_order_id: str) -> ExitCode | None:
+    key = client_order_id or link.new_id()
+    request = pb.ClosePositionRequest(account_id=account, symbol=inputs.symbol(symbol), client_order_id=key)
+    answer = await link.mutate(
+        link.trading.ClosePosition(request), f"closing order {key} was placed", _ask(account, key)
+    )
+    return _placed(link, answer, answer.order)
+
+
+async def cancel(link: Link, order_id: str, request_id: str) -> ExitCode | None:
+    request_id = request_id or link.new_id()
+    answer = await link.mutate(
+        link.trading.CancelOrder(pb.CancelOrderRequest(request_id=request_id, order_id=order_id)),
+        f"order {order_id} is cancelled",
+        f"Ask with `fxmesh order show {order_id}`; cancelling again does no harm.",
+    )
+    link.out.answer(answer, *_order(answer.order, request_id))
+    return None
+
+
+async def cancel_all(link: Link, account: str, symbol: str, request_id: str) -> ExitCode | None:
+    request_id = request_id or link.new_id()
+    request = pb.CancelAllOrdersRequest(
+        request_id=request_id, account_id=account, symbol=inputs.symbol(symbol)
+    )
+    answer = await link.mutate(
+        link.trading.CancelAllOrders(request),
+        f"the working orders of {account} are cancelled",
+        "Ask with `fxmesh orders --open`; cancelling again does no harm.",
+    )
+    link.out.answer(answer, _order_table(answer.orders, "No order was working."))
+    return None
+
+
+async def amend(link: Link, order_id: str, change: Change, request_id: str) -> None:
+    request_id = request_id or link.new_id()
+    request = pb.AmendOrderRequest(
+        request_id=request_id,
+        order_id=order_id,
+        size=change.size,
+        limit_price=change.limit,
+        stop_price=change.stop,
+        revision=change.revision,
+    )
+    answer = await link.mutate(
+        link.trading.AmendOrder(request),
+        f"order {order_id} was amended",
+        f"Ask with `fxmesh order show {order_id}`, or repeat it with --request-id {request_id}.",
+    )
+    link.out.answer(answer, *_order(answer.order, request_id))
+
+
+async def show(link: Link, order_id: str) -> None:
+    answer = await link.trading.GetOrder(pb.GetOrderRequest(order_id=order_id))
+    link.out.answer(answer, *_order(answer.order))
+
+
+async def find(link: Link, account: str, client_order_id: str) -> None:
+    """By client order id: what to ask when an outcome is unknown."""
+    request = pb.FindOrderRequest(account_id=account, client_order_id=client_order_id)
+    answer = await link.trading.FindOrder(request)
+    link.out.answer(answer, *_order(answer.order))
+
+
+async def orders(link: Link, account: str, symbols: Sequence[str], working: bool, limit: int) -> None:
+    request = pb.ListOrdersRequest(
+        account_id=account,
+        symbol=inputs.symbols(symbols),
+        status=_WORKING if working else [],
+        page_size=limit,
+    )
+    answer = await link.trading.ListOrders(request)
+    link.out.answer(answer, _order_table(answer.orders, "No orders."))
+
+
+async def watch_orders(link: Link, account: str, symbols: Sequence[str]) -> None:
+    request = pb.StreamOrdersRequest(account_id=account, symbol=inputs.symbols(symbols))
+    async for answer in link.follow(lambda: link.trading.StreamOrders(request)):
+        if answer.HasField("order"):
+            link.out.item(answer.order, "  ".join(_order_row(answer.order)).rstrip())
+
+
+async def fills(link: Link, account: str, symbols: Sequence[str], order_id: str, limit: int) -> None:
+    request = pb.ListFillsRequest(
+        account_id=account, symbol=inputs.symbols(symbols), order_id=order_id, page_size=limit
+    )
+    answer = await link.trading.ListFills(request)
+    rows = [
+        (
+            clock(each.time),
+            each.account_id,
+            each.symbol,
+            word(each, "side"),
+            each.size,
+            each.price,
+            each.realised_profit,
+            each.commission,
+            each.order_id,
+        )
+        for each in answer.fills
+    ]
+    right = ("SIZE", "PRICE", "PROFIT", "COMMISSION")
+    headers = ("TIME (UTC)", "ACCOUNT", "SYMBOL", "SIDE", *right, "ORDER")
+    link.out.answer(answer, Table(headers, rows, right=right, empty="No fills."))
+
+
+async def positions(link: Link, account: str, symbols: Sequence[str], flat: bool) -> None:
+    request = pb.ListPositionsRequest(account_id=account, symbol=inputs.symbols(symbols), include_flat=flat)
+    answer = await link.trading.ListPositions(request)
+    rows = [
+        (
+            each.account_id,
+            each.symbol,
+            each.size,
+            each.average_price,
+            each.unrealised_profit or "no quote",
+            each.realised_profit,
+            each.margin,
+            clock(each.updated_at),
+        )
+        for each in answer.positions
+    ]
+    right = ("SIZE", "AVERAGE", "UNREALISED", "REALISED", "MARGIN")
+    headers = ("ACCOUNT", "SYMBOL", *right, "UPDATED (UTC)")
+    link.out.answer(answer, Table(headers, rows, right=right, empty="No open positions."))
+
+
+def _placed(
+    link: Link, answer: pb.PlaceOrderResponse | pb.ClosePositionResponse, order: trading.Order
+) -> ExitCode | None:
+    link.out.answer(answer, *_order(order))
+    return ExitCode.REFUSED if order.status == trading.ORDER_STATUS_REJECTED else None
+
+
+async def _units(link: Link, symbol: str, size: str) -> str:
+    """`0.1lot` in units of the base currency; anything else as it is."""
+    lots = inputs.lots(size)
+    if lots is None:
+        return size
+    answer = await link.market.GetInstrument(marketdata.GetInstrumentRequest(symbol=symbol))
+    return f"{(lots * Decimal(answer.instrument.lot_size)).normalize():f}"
+
+
+def _time_in_force(ticket: Ticket) -> trading.TimeInForce.ValueType:
+    text = ticket.tif or ("gtd" if ticket.expires else "")
+    return trading.TimeInForce.Value(f"TIME_IN_FORCE_{text.upper() or 'UNSPECIFIED'}")
+
+
+def _ask(account: str, key: str) -> str:
+    return (
+        f"Ask with `fxmesh order find {key} --account {account}`; repeating the order with "
+        f"--client-order-id {key} cannot double it."
+    )
+
+
+def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
+    shown = _order_table([order], "")
+    ids = [("order", order.order_id), ("client order id", order.client_order_id), ("request id", request_id)]
+    why = f"{order.reason}: {order.reason_detail}" if order.reason else ""
+    return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id)])]
+
+
+def _order_table(orders: Sequence[trading.Order], empty: str) -> Table:
+    right = ("SIZE", "PRICE", "FILLED", "AVERAGE")
+    headers = (
+        "CREATED (UTC)",
+        "ACCOUNT",
+        "SYMBOL",
+        "SIDE",
+        "TYPE",
+        *right,
+        "STATUS",
+        "ORIGIN",
+        "ORDER",
+        "REASON",
+    )
+    return Table(headers, [_order_row(each) for each in orders], right=right, empty=empty)
+
+
+def _order_row(order: trading.Order) -> tuple[str, ...]:
+    return (
+        clock(order.created_at),
+        order.account_id,
+        order.symbol,
+        word(order, "side"),
+        f"{word(order, 'type')} {word(order, 'time_in_force')}",
+        order.size,
+        order.limit_price or order.stop_price,
+        order.filled_size,
+        order.average_price,
+        word(order, "status"),
+        word(order, "origin"),
+        order.order_id,
+        order.reason,
+    )

@@ -1,0 +1,1 @@
+"""Implementations of the ports: DuckDB (`duck` and the stores on it), uploads, publisher, inference."""

@@ -1,0 +1,1 @@
+"""Pure values of the pipeline: what is stored, executions, datasets."""

@@ -1,0 +1,1 @@
+"""Implementations of the ports: `publisher` over the bus, `files` and `sessions` over folders."""

@@ -1,0 +1,3 @@
+"""Pure market data: quotes and books, what is held for late readers, feed sessions, replays, the synthetic
+feed.
+"""

@@ -1,0 +1,1 @@
+"""Ports of inference over LightGBM, files, the bus and the peers."""

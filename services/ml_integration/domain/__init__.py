@@ -1,0 +1,1 @@
+"""Values and rules of inference: models and endpoints, predictions, drift, performance."""

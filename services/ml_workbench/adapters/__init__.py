@@ -1,0 +1,1 @@
+"""Implementations of the ports: SQLite `store`, `artifacts` folder, LightGBM `trainer`, pipeline `peers`."""

@@ -1,0 +1,144 @@
+"""The decision who calls, by whatever credentials came with the call.
+
+What was decided is kept, by a hash of the credentials, until they expire: the next call with them is one
+look-up. Everything kept is forgotten as soon as keys, revocations or signing keys change.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from services.errors import FxError
+from services.runtime.identity.keys import PREFIX, KeyRecord, Secret, taken_apart
+from services.runtime.identity.principal import Principal, PrincipalKind
+from services.runtime.identity.rights import Rights
+from services.runtime.identity.snapshot import Snapshot
+from services.runtime.identity.tokens import TokenVerifier, refused
+from services.runtime.ports import Clock
+
+CACHED, PASSED = "CACHED", "PASSED"
+"""Outcomes beside the reasons of refusals."""
+_KEPT = 4096
+_LONGEST = 8192
+_NEVER = float("inf")
+_CERTIFICATE = "spiffe://fxmesh/"
+_NOBODY = Secret("", "0" * 64, 0.0)
+
+
+@dataclass(slots=True)
+class _State:
+    """One object, replaced whole: a decision under way in another thread ends up with what it was made by."""
+
+    known: Snapshot
+    decided: OrderedDict[bytes, tuple[Principal, float]] = field(default_factory=OrderedDict)
+
+
+class Authenticator:
+    """Decides. `outcomes` counts, by CACHED, PASSED or the reason of the refusal."""
+
+    def __init__(self, tokens: TokenVerifier, rights: Rights, clock: Clock) -> None:
+        self._tokens = tokens
+        self._rights = rights
+        self._clock = clock
+        self._state = _State(Snapshot())
+        self.outcomes: Counter[str] = Counter()
+
+    @property
+    def known(self) -> Snapshot:
+        """The keys and revocations that decide."""
+        return self._state.known
+
+    def follow(self, known: Snapshot) -> None:
+        """Decide by these from now on."""
+        self._state = _State(known)
+
+    def forget(self) -> None:
+        """Check every token anew: signing keys have changed."""
+        self._state = _State(self._state.known)
+
+    def principal(self, authorization: str | bytes | None) -> Principal:
+        """Who an `authorization` header stands for. Raises FxError, without what the header says."""
+        state = self._state
+        given = authorization if isinstance(authorization, bytes) else (authorization or "").encode()
+        digest = hashlib.sha256(given).digest()
+        decided = state.decided.get(digest)
+        if decided is not None and self._now() < decided[1]:
+            self.outcomes[CACHED] += 1
+            with suppress(KeyError):  # another thread has just made room
+                state.decided.move_to_end(digest)
+            return decided[0]
+        try:
+            principal, until = self._decide(state.known, given)
+        except FxError as error:
+            self.outcomes[error.reason] += 1
+            raise
+        self.outcomes[PASSED] += 1
+        self._keep(state, digest, principal, until)
+        return principal
+
+    def of_certificate(self, names: Iterable[str]) -> Principal | None:
+        """The service that a verified peer certificate names; None where it names none."""
+        principal = principal_of_certificate(names, self._rights)
+        if principal is not None and principal.name in self._state.known.denied_services:
+            raise refused("CREDENTIALS_REVOKED", f"calls of {principal.name} are refused")
+        return principal
+
+    def _decide(self, known: Snapshot, given: bytes) -> tuple[Principal, float]:
+        if not given:
+            raise refused(
+                "CREDENTIALS_MISSING", "no credentials came with the call: send `authorization: Bearer KEY`"
+            )
+        kind, _, credentials = given[:_LONGEST].decode("ascii", "replace").strip().partition(" ")
+        credentials = credentials.strip()
+        if kind.lower() != "bearer" or not credentials:
+            raise refused("TOKEN_INVALID", "the authorization is not of the form `Bearer KEY`")
+        if credentials.startswith(PREFIX):
+            return self._by_key(known, credentials)
+        return self._by_token(known, credentials)
+
+    def _by_key(self, known: Snapshot, credentials: str) -> tuple[Principal, float]:
+        key_id, given = taken_apart(credentials)
+        found: tuple[KeyRecord | None, Secret] = known.by_secret.get(key_id, (None, _NOBODY))
+        key, secret = found
+        if not secret.proves(given) or key is None:
+            raise refused("KEY_INVALID", "there is no such API key")
+        if key.revoked_at is not None:
+            raise refused("CREDENTIALS_REVOKED", f"the API key {key.name} has been revoked")
+        expiry = key.expiry(secret)
+        if expiry is not None and expiry <= self._now():
+            raise refused(
+                "KEY_EXPIRED", f"the API key {key.name} has expired, or was replaced by a newer one"
+            )
+        principal = Principal(key.name, PrincipalKind.KEY, self._rights.held(key.scopes))
+        return principal, _NEVER if expiry is None else expiry
+
+    def _by_token(self, known: Snapshot, credentials: str) -> tuple[Principal, float]:
+        verified = self._tokens.verify(credentials)
+        service = verified.principal.kind is PrincipalKind.SERVICE
+        if verified.token_id in known.denied_tokens or (
+            service and verified.principal.name in known.denied_services
+        ):
+            raise refused("CREDENTIALS_REVOKED", f"the token of {verified.principal.label} has been revoked")
+        return verified.principal, verified.expires_at
+
+    def _keep(self, state: _State, digest: bytes, principal: Principal, until: float) -> None:
+        state.decided[digest] = (principal, until)
+        while len(state.decided) > _KEPT:
+            with suppress(KeyError):
+                state.decided.popitem(last=False)
+
+    def _now(self) -> float:
+        return self._clock.now_ns() / 1e9
+
+
+def principal_of_certificate(names: Iterable[str], rights: Rights) -> Principal | None:
+    """The service behind the names of a verified certificate: the URI `spiffe://fxmesh/<folder name>`."""
+    for name in names:
+        service = name.removeprefix(_CERTIFICATE)
+        if service != name and service in rights.services:
+            return Principal(service, PrincipalKind.SERVICE)
+    return None

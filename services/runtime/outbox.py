@@ -1,0 +1,238 @@
+"""The transactional outbox: an event commits together with the state it tells of, and a relay publishes it
+after.
+
+`Outbox` writes and reads the rows in a service's own SQLite database; `OutboxRelay` publishes them in order
+until the bus has acknowledged each, however long that takes. A crash between publish and removal publishes
+again: the stream knows the id.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Protocol
+
+import sqlalchemy as sa
+from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry, Gauge
+from structlog.typing import FilteringBoundLogger
+
+from services.errors import FxError
+from services.runtime import context
+from services.runtime.bus.events import message_class
+from services.runtime.crash import crash_point
+from services.runtime.ports import Bus
+from services.runtime.store import SqliteStore
+from services.runtime.traces import current
+from services.tracing import Story
+
+_BATCH = 256  # rows read at once; they are published by story, money one at a time within a key
+_FIRST_DELAY_S = 0.1
+_LONGEST_DELAY_S = 5.0
+_COUNT_S = 1.0  # a publish that waits for the bus can take half a minute, in which the backlog grows
+_FULL = "STREAM_FULL"
+
+
+@dataclass(frozen=True, slots=True)
+class OutboxRow:
+    """One event that waits to be published. `position` grows with each; `type` is the full message name."""
+
+    position: int
+    type: str
+    payload: bytes
+    causation_id: str | None
+    correlation_id: str | None
+    traceparent: str | None
+
+    @property
+    def story(self) -> tuple[str | None, str | None, str | None]:
+        """What it shares with the rows of the same request or event."""
+        return self.causation_id, self.correlation_id, self.traceparent
+
+
+class OutboxStore(Protocol):
+    """Where the relay finds rows."""
+
+    async def unpublished(self, limit: int) -> Sequence[OutboxRow]:
+        """The oldest rows, in order."""
+
+    async def published(self, through: int) -> None:
+        """Everything up to this position is stored on the bus."""
+
+    async def backlog(self) -> int:
+        """How many rows wait."""
+
+
+class Outbox:
+    """The outbox table of one database. Construct it before the schema is created."""
+
+    def __init__(self, metadata: sa.MetaData) -> None:
+        self._table = sa.Table(
+            "outbox",
+            metadata,
+            # AUTOINCREMENT: a position is never used twice, so "through" means the same for ever.
+            sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),
+            sa.Column("type", sa.String, nullable=False),
+            sa.Column("payload", sa.LargeBinary, nullable=False),
+            sa.Column("causation_id", sa.String),
+            sa.Column("correlation_id", sa.String),
+            sa.Column("traceparent", sa.String),
+            sqlite_autoincrement=True,
+        )
+
+    def append(
+        self,
+        connection: sa.Connection,
+        event: Message,
+        causation_id: str | None = None,
+        story: Story | None = None,
+    ) -> None:
+        """Add an event to the transaction at hand, with correlation, trace and cause of `story`, else of the
+        work in hand.
+
+        Call `OutboxRelay.wake` after the commit.
+        """
+        of = current() if story is None else story
+        connection.execute(
+            self._table.insert().values(
+                type=event.DESCRIPTOR.full_name,
+                payload=event.SerializeToString(deterministic=True),
+                causation_id=causation_id or of.causation_id or None,
+                correlation_id=of.correlation_id or None,
+                traceparent=of.traceparent or None,
+            )
+        )
+
+    def store(self, database: SqliteStore) -> OutboxStore:
+        """The rows of this table in an open database, for the relay."""
+        return _SqliteOutbox(self._table, database)
+
+
+class _SqliteOutbox:
+    def __init__(self, table: sa.Table, database: SqliteStore) -> None:
+        self._table = table
+        self._database = database
+
+    async def unpublished(self, limit: int) -> Sequence[OutboxRow]:
+        statement = sa.select(self._table).order_by(self._table.c.position).limit(limit)
+        return await self._database.read(
+            lambda connection: [OutboxRow(*row) for row in connection.execute(statement)]
+        )
+
+    async def published(self, through: int) -> None:
+        crash_point("outbox.after_publish")
+        statement = self._table.delete().where(self._table.c.position <= through)
+        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+
+    async def backlog(self) -> int:
+        statement = sa.select(sa.func.count()).select_from(self._table)
+        return await self._database.read(lambda connection: connection.execute(statement).scalar_one())
+
+
+class OutboxRelay:
+    """Publishes what the store holds, in order, from `run` until cancelled."""
+
+    def __init__(
+        self,
+        store: OutboxStore,
+        bus: Bus,
+        log: FilteringBoundLogger,
+        metrics: CollectorRegistry | None = None,
+    ) -> None:
+        self._store = store
+        self._bus = bus
+        self._log = log
+        self._wake = asyncio.Event()
+        self._wake.set()  # rows of an earlier process
+        self._empty = asyncio.Event()
+        self._failing_since: float | None = None
+        self._waiting = False
+        self.backlog = 0
+        """Rows that waited when it was last looked; a service refuses new work above a bound of its own."""
+        self.full = False
+        """The stream has no room for the oldest row: what is decided now would be heard of by nobody."""
+        if metrics is not None:
+            name, what = "fxmesh_bus_outbox_backlog", "Events that wait to be published."
+            Gauge(name, what, registry=metrics).set_function(lambda: self.backlog)
+
+    def wake(self) -> None:
+        """There are new rows."""
+        self._empty.clear()
+        self._wake.set()
+
+    @property
+    def stuck_s(self) -> float:
+        """For how long publishing has failed; 0 while it works."""
+        if self._failing_since is None:
+            return 0.0
+        return asyncio.get_running_loop().time() - self._failing_since
+
+    async def settled(self) -> None:
+        """Return once every row there is has been published."""
+        await self._empty.wait()
+
+    async def run(self) -> None:
+        """Publish for ever."""
+        counting = asyncio.create_task(self._count(), name="outbox-count")
+        try:
+            await self._relay()
+        finally:
+            counting.cancel()
+
+    async def _relay(self) -> None:
+        delay_s = _FIRST_DELAY_S
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            try:
+                await self._publish_all()
+            except FxError as failure:
+                await self._fail(failure)
+                await asyncio.sleep(delay_s)
+                delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
+                self._wake.set()
+            else:
+                delay_s = _FIRST_DELAY_S
+                self._failing_since = None
+
+    async def _count(self) -> None:
+        while True:
+            await asyncio.sleep(_COUNT_S)
+            if self._waiting:
+                self.backlog = await self._store.backlog()
+
+    async def _publish_all(self) -> None:
+        while rows := await self._store.unpublished(_BATCH):
+            self.backlog = len(rows) if len(rows) < _BATCH else await self._store.backlog()
+            for story, members in groupby(rows, key=lambda row: row.story):
+                await self._publish(story, list(members))
+        self.backlog = 0
+        if not self._wake.is_set():
+            self._empty.set()
+
+    async def _publish(self, story: tuple[str | None, str | None, str | None], rows: list[OutboxRow]) -> None:
+        crash_point("outbox.before_publish")
+        causation_id, correlation_id, traceparent = story
+        context.causation_id.set(causation_id)
+        context.correlation_id.set(correlation_id)
+        context.traceparent.set(traceparent)
+        self._waiting = True
+        try:
+            await self._bus.publish_many(message_class(row.type).FromString(row.payload) for row in rows)
+        finally:
+            self._waiting = False
+        self._be_full(full=False)
+        await self._store.published(rows[-1].position)
+
+    async def _fail(self, failure: FxError) -> None:
+        if self._failing_since is None:
+            self._failing_since = asyncio.get_running_loop().time()
+        self._be_full(full=failure.reason == _FULL)
+        self._log.warning("outbox.not_published", error=str(failure), backlog=self.backlog)
+
+    def _be_full(self, *, full: bool) -> None:
+        if full != self.full:
+            self.full = full
+            self._log.warning("outbox.stream_full" if full else "outbox.stream_has_room")

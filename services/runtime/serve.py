@@ -1,0 +1,112 @@
+"""The gRPC server of a process: options, the plan around every handler, health, reflection, and a drain that
+ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+from grpc_health.v1 import health_pb2_grpc
+
+from interceptors.calls import ServerCall
+from interceptors.plan import Concerns
+from interceptors.server import Registrar
+from services.runtime import reflection
+from services.runtime.fatal import FatalError
+from services.runtime.health import Health
+from services.runtime.http import bind_failure
+from services.runtime.limits import MAX_PENDING_CALLS
+from services.runtime.policy import BATCH_REQUEST_BYTES, METADATA_BYTES
+from services.runtime.statuses import Statuses
+
+if TYPE_CHECKING:
+    from services.runtime.certificates import Certificates
+
+DRAIN_S = 20.0
+_LAST_WORDS_S = 0.2
+"""How long open streams live on after NOT_SERVING, so that health watchers are told before they are cut."""
+_SETTLE_S = 0.05
+"""How long the end of a request stream may turn out a cancellation: three times the longest measured."""
+
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (
+    ("grpc.so_reuseport", 0),  # a port that is in use must be an error, not shared
+    # Above any bulkhead: at the defaults a burst of a thousand calls gets random CANCELLED (measured).
+    ("grpc.server.max_pending_requests", MAX_PENDING_CALLS),
+    ("grpc.server.max_pending_requests_hard_limit", 2 * MAX_PENDING_CALLS),
+    ("grpc.keepalive_time_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 5_000),
+    ("grpc.http2.ping_timeout_ms", 5_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    ("grpc.http2.min_ping_interval_without_data_ms", 5_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 5_000),
+    ("grpc.max_connection_age_ms", 30 * 60_000),  # so that clients come to find new instances
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    # The size class of each method is checked by the plan; this only bounds what is buffered before.
+    ("grpc.max_receive_message_length", BATCH_REQUEST_BYTES + 64 * 1024),
+    ("grpc.max_send_message_length", BATCH_REQUEST_BYTES + 64 * 1024),
+    ("grpc.max_metadata_size", METADATA_BYTES),
+    ("grpc.absolute_max_metadata_size", METADATA_BYTES),
+)
+
+
+def bind(server: grpc.aio.Server, address: str, tls: Certificates | None) -> int:
+    """Let a server listen; returns the port. Raises RuntimeError when it is taken."""
+    if tls is None:
+        return server.add_insecure_port(address)
+    return server.add_secure_port(address, tls.server_credentials())
+
+
+class MeshServer:
+    """Bound from construction (raises FatalError when the port is taken), serving between `start` and
+    `drain`.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        concerns: Concerns[ServerCall],
+        health: Health,
+        tls: Certificates | None = None,
+    ) -> None:
+        """With `tls` only for callers with a certificate of an authority it trusts."""
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._registrar = Registrar(self._server, concerns, _SETTLE_S)
+        self._statuses = Statuses(health)
+        self._started = False
+        try:
+            self.port = bind(self._server, f"{host}:{port}", tls)
+        except RuntimeError as failure:
+            raise FatalError(bind_failure("gRPC", host, port)) from failure
+        """The port it is bound to."""
+
+    def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
+        """Register a servicer by its generated function. Raises FatalError for a method without a policy."""
+        add_to_server(servicer, cast("grpc.aio.Server", self._registrar))
+
+    async def start(self) -> None:
+        """Begin to serve, with health (per service and overall) and reflection."""
+        served = tuple(self._registrar.services)
+        self.add(health_pb2_grpc.add_HealthServicer_to_server, self._statuses.servicer)
+        self.add(reflection.add_to_server, reflection.servicer(self._registrar.services))
+        await self._statuses.start(served)
+        self._started = True
+        await self._server.start()
+
+    async def drain(self, grace_s: float = DRAIN_S) -> None:
+        """Say NOT_SERVING, take no new calls, end streams, let the others finish for at most `grace_s`."""
+        await self._statuses.stop_serving()
+        await asyncio.sleep(_LAST_WORDS_S)
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        self._registrar.end_streams()
+        await stopping
+
+    async def close(self) -> None:
+        """Let go of the port, whether it was served or not. Calls in flight are cut."""
+        self._statuses.close()
+        if not self._started:
+            await self._server.start()  # gRPC frees a port only when it has begun to serve it
+        await self._server.stop(None)

@@ -1,0 +1,49 @@
+"""Loops that keep a process's health true: its own dependencies every few seconds, its peers as they come and
+go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from services.runtime.health import Health
+from services.runtime.mesh import Dependency
+from services.runtime.policy import ServicePolicy, service_policy
+from services.runtime.ports import Registry
+
+_EVERY_S = 5.0
+_CHECK_TIMEOUT_S = 5.0
+
+
+async def check_dependency(dependency: Dependency, health: Health) -> None:
+    """Run one check and set the dependency's state. What it raises becomes the detail, by type and text."""
+    try:
+        async with asyncio.timeout(_CHECK_TIMEOUT_S):
+            await dependency.check()
+    except TimeoutError:
+        health.down(dependency.name, f"no answer within {_CHECK_TIMEOUT_S:g} s")
+    except Exception as failure:  # noqa: BLE001 any failure of a check means the same
+        health.down(dependency.name, f"{type(failure).__name__}: {failure}")
+    else:
+        health.up(dependency.name)
+
+
+async def watch_dependency(dependency: Dependency, health: Health) -> None:
+    """Check again and again until cancelled."""
+    while True:
+        await asyncio.sleep(_EVERY_S)
+        await check_dependency(dependency, health)
+
+
+async def watch_peers(policy: ServicePolicy, registry: Registry, health: Health) -> None:
+    """Follow the registry until cancelled: a peer without an instance degrades this process and no more."""
+    names = {peer: service_policy(peer).name for peer in policy.peers if peer != policy.full_name}
+    for name in names.values():
+        health.starting(name, "not seen yet", required=False)
+    while True:
+        for peer, name in names.items():
+            if registry.endpoints(peer):
+                health.up(name)
+            else:
+                health.down(name, "no instance is running")
+        await registry.changed()

@@ -1,0 +1,1 @@
+"""Implementations of the ports: SQLite store with outbox, peers over the mesh, metrics."""

@@ -1,0 +1,92 @@
+"""Flat dataclasses as table rows and back: one column a field, whole numbers, text and booleans only.
+
+Amounts are whole numbers in INTEGER columns (64 bit), enums their text, tuples JSON text; no column is REAL.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import fields
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
+
+import sqlalchemy as sa
+
+T = TypeVar("T")
+
+
+class Rows(Generic[T]):
+    """The table of a dataclass."""
+
+    def __init__(self, kind: type[T], name: str, key: tuple[str, ...], metadata: sa.MetaData) -> None:
+        """`key`: the fields of the primary key."""
+        self._kind = kind
+        self._types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
+        self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+        columns = [
+            sa.Column(
+                each,
+                _COLUMNS[self._types[each][0]],
+                primary_key=each in key,
+                nullable=self._types[each][1],
+                autoincrement=False,
+            )
+            for each in self._names
+        ]
+        self.table = sa.Table(name, metadata, *columns)
+
+    def row(self, value: T) -> dict[str, Any]:
+        """The row of a value."""
+        return {name: _stored(getattr(value, name)) for name in self._names}
+
+    def value(self, row: Mapping[str, Any]) -> T:
+        """The value of a row."""
+        return self._kind(**{name: self._read(name, row[name]) for name in self._names})
+
+    def _read(self, name: str, stored: Any) -> Any:
+        if stored is None:
+            return None
+        kind, _, full = self._types[name]
+        if kind is Enum:
+            return full(stored)
+        if kind is tuple:
+            return _tuples(json.loads(stored))
+        return stored
+
+
+_COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
+    int: sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+    bool: sa.Boolean(),
+    str: sa.Text(),
+    Enum: sa.Text(),
+    tuple: sa.Text(),
+}
+
+
+def _plain_type(hint: Any) -> tuple[type, bool, Any]:
+    """(what it is stored as, whether it may be None, the type itself)."""
+    nullable = False
+    if get_origin(hint) in (Union, UnionType):
+        (hint,) = (each for each in get_args(hint) if each is not NoneType)
+        nullable = True
+    if get_origin(hint) is tuple:
+        return tuple, nullable, hint
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return Enum, nullable, hint
+    if hint not in _COLUMNS:
+        raise TypeError(f"no column for {hint}")
+    return hint, nullable, hint
+
+
+def _stored(value: Any) -> Any:
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, tuple):
+        return json.dumps(value, separators=(",", ":"))
+    return value
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(_tuples(each) for each in value) if isinstance(value, list) else value

@@ -1,0 +1,71 @@
+"""The tables of trading. The journal, the state it led to and the outbox lie in one database, for one
+transaction.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from services.runtime.outbox import Outbox
+from services.trading_gateway.adapters.rows import Rows
+from services.trading_gateway.domain.accounts import Account
+from services.trading_gateway.domain.changes import Answered, Decision, JournalEntry, SignalNote
+from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.positions import Position
+
+
+class Schema:
+    """Tables, made anew for each store: metadata is never shared between databases."""
+
+    def __init__(self) -> None:
+        self.metadata = metadata = sa.MetaData()
+        self.orders = Rows(Order, "orders", ("order_id",), metadata)
+        self.fills = Rows(Fill, "fills", ("execution_id",), metadata)
+        self.ledger = Rows(LedgerEntry, "ledger", ("account_id", "entry"), metadata)
+        self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)
+        self.accounts = Rows(Account, "accounts", ("account_id",), metadata)
+        self.journal = Rows(JournalEntry, "journal", ("number",), metadata)
+        self.answers = Rows(Answered, "answers", ("request_id",), metadata)
+        self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata)
+        self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata)
+        # What is never searched: JSON of the value beside its key.
+        self.sessions = sa.Table(
+            "sessions",
+            metadata,
+            sa.Column("session_id", sa.Text, primary_key=True),
+            sa.Column("body", sa.Text, nullable=False),
+        )
+        self.feeds = sa.Table(
+            "feeds",
+            metadata,
+            sa.Column("scope", sa.Text, primary_key=True),
+            sa.Column("symbol", sa.Text, primary_key=True),
+            sa.Column("body", sa.Text, nullable=False),
+        )
+        # One row once anything was said of all accounts.
+        self.standing = sa.Table(
+            "standing",
+            metadata,
+            sa.Column("of", sa.Text, primary_key=True),
+            sa.Column("body", sa.Text, nullable=False),
+        )
+        # Which request or event a signal or order belongs to; written once, read after a restart.
+        self.stories = sa.Table(
+            "stories",
+            metadata,
+            sa.Column("key", sa.Text, primary_key=True),
+            sa.Column("traceparent", sa.Text, nullable=False),
+            sa.Column("correlation_id", sa.Text, nullable=False),
+            sa.Column("causation_id", sa.Text, nullable=False),
+        )
+        self.outbox = Outbox(metadata)
+        orders, fills = self.orders.table.c, self.fills.table.c
+        sa.Index("orders_by_number", orders.number, unique=True)
+        sa.Index("orders_by_account", orders.account_id, orders.number)
+        sa.Index("orders_by_status", orders.status)
+        sa.Index("fills_by_number", fills.number, unique=True)
+        sa.Index("fills_by_account", fills.account_id, fills.number)
+        sa.Index("fills_by_order", fills.order_id)
+        sa.Index("signals_by_session", self.signals.table.c.session_id)
+        sa.Index("signals_undecided", self.signals.table.c.decided)

@@ -1,0 +1,47 @@
+"""An account: cash in minor units of its currency, its settings, and the marks of the daily and overall
+limits.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.trading_gateway.domain.values import TradingState
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What was last said of trading on all accounts at once: those opened later begin with it."""
+
+    state: TradingState
+    reason: str
+
+
+NOTHING_SAID = Standing(TradingState.ACTIVE, "")
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """`session_id` is also its scope: empty trades on the live market, else only on that replay."""
+
+    account_id: str
+    currency: str
+    session_id: str
+    auto_trade: bool
+    balance: int
+    deposited: int
+    realised: int
+    commission: int
+    """Paid so far, above zero."""
+    trading_state: TradingState
+    state_reason: str
+    day_start_equity: int
+    """Equity when the trading day began (17:00 New York)."""
+    day_roll_ns: int
+    """When it ends; 0 until the market time is known."""
+    peak_equity: int
+    """Highest equity seen at a fill, an order or the start of a day."""
+    ledger_entries: int
+    created_ns: int
+    updated_ns: int
+    revision: int = 1

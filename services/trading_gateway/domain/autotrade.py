@@ -1,0 +1,177 @@
+"""What auto-trading makes of a signal: one simple policy whose every step can be read back from its decision.
+
+    score  = strength × probability            (× `unpredicted` where no model answered)
+    size   = equity × risk share / (true range × stop ranges), at most equity × leverage, in micro lots
+    order  = market, for the size plus what closes an opposite position; a stop follows at the same distance
+
+A signal is left alone when it is older than one bar, weaker than the threshold, contradicted on its own bar
+by a stronger one, or when the position is on its side already. Sizes and prices are whole numbers throughout.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+from services.errors import FxError
+from services.market.instruments import Instrument, instrument
+from services.money.conversion import ExactAmount, Way, convert
+from services.money.currencies import currency
+from services.money.rounding import Rounding, divide, quantise
+from services.trading_gateway.domain import placing, valuation
+from services.trading_gateway.domain.accounts import Account
+from services.trading_gateway.domain.book import Book
+from services.trading_gateway.domain.changes import Decision
+from services.trading_gateway.domain.ids import signal_client_order_id
+from services.trading_gateway.domain.inputs import Advice, PlaceOrder, Signal, SignalDecided
+from services.trading_gateway.domain.matching import takes_from
+from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
+
+PPM = 1_000_000
+ORDERED = "ORDERED"
+"""Reason of a decision that led to an order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How auto-trading decides. Shares in millionths or as exact fractions."""
+
+    threshold_ppm: int = 200_000
+    unpredicted_ppm: int = 500_000
+    """Stands for the probability of a signal without a prediction: a coin's."""
+    risk_share: Fraction = Fraction(5, 1000)
+    """Share of the equity lost when the stop is hit."""
+    stop_ranges: Fraction = Fraction(2)
+    """Distance of the stop in average true ranges."""
+    leverage: Fraction = Fraction(3)
+    """Largest notional of one entry as a multiple of the equity."""
+    flip: bool = True
+    """Turn an opposite position; else only close it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Skip:
+    """Why nothing is done about a signal."""
+
+    reason: str
+    detail: str
+
+
+def decide(book: Book, policy: Policy, asked: SignalDecided) -> Decision:
+    """Act on a signal for one account; the decision says what was done and why."""
+    account = book.account(asked.account_id)
+    plan = _plan(book, policy, account, asked)
+    if isinstance(plan, Skip):
+        return _decision(asked, plan.reason, plan.detail)
+    terms, distance = plan
+    order = placing.place(
+        book,
+        PlaceOrder(
+            asked.time_ns,
+            account.account_id,
+            signal_client_order_id(asked.signal.signal_id),
+            terms,
+            origin=OrderOrigin.SIGNAL,
+            facts=asked.facts,
+            signal_id=asked.signal.signal_id,
+            protect_distance=distance,
+        ),
+    )
+    if order.status is OrderStatus.REJECTED:
+        return _decision(asked, order.reason, order.reason_detail, order.order_id)
+    score = _score(policy, asked.signal)
+    return _decision(asked, ORDERED, f"score {score / PPM:.3f}", order.order_id)
+
+
+def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> tuple[Terms, int] | Skip:
+    skip = _unfit(policy, asked) or _contradicted(policy, asked) or _engaged(book, account, asked.signal)
+    if skip is not None:
+        return skip
+    signal, of = asked.signal, instrument(asked.signal.symbol)
+    feed = book.markets.feed(account.session_id, signal.symbol)
+    quote = None if feed is None else feed.state.quote
+    if quote is None:
+        return Skip("NO_QUOTE", f"no quote of {signal.symbol} yet")
+    distance = max(int(Fraction(asked.average_range or 0) * policy.stop_ranges), of.tick)
+    units = _units(book, policy, account, of, takes_from(signal.side, quote)[0], distance)
+    if isinstance(units, Skip):
+        return units
+    size, protect = _with_position(book, policy, account, signal, units, distance)
+    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size), protect
+
+
+def _unfit(policy: Policy, asked: SignalDecided) -> Skip | None:
+    age = asked.time_ns - asked.signal.time_ns
+    if age > asked.signal.timeframe_ns:
+        return Skip("SIGNAL_TOO_OLD", f"{age // 1_000_000_000} s old, a bar is {asked.signal.timeframe}")
+    if asked.advice is Advice.UNAVAILABLE:
+        return Skip("PEER_UNAVAILABLE", asked.advice_detail)
+    if not asked.average_range:
+        return Skip("NOT_ENOUGH_BARS", "no average true range yet")
+    score = _score(policy, asked.signal)
+    if score < policy.threshold_ppm:
+        return Skip("WEAK_SIGNAL", f"score {score / PPM:.3f} is below {policy.threshold_ppm / PPM:.3f}")
+    return None
+
+
+def _contradicted(policy: Policy, asked: SignalDecided) -> Skip | None:
+    for each in asked.opinions:
+        if each.side is not asked.signal.side and each.strength_ppm > asked.signal.strength_ppm:
+            return Skip(
+                "CONTRADICTED", f"{each.strategy} says {each.side.value} on the same bar, and stronger"
+            )
+    return None
+
+
+def _engaged(book: Book, account: Account, signal: Signal) -> Skip | None:
+    if book.position(account.account_id, signal.symbol).size * signal.side.sign > 0:
+        return Skip("ALREADY_IN_POSITION", f"the position is {signal.side.value} already")
+    if any(not each.reduce_only for each in book.working(account.account_id, signal.symbol)):
+        return Skip("ORDER_WORKING", f"an order for {signal.symbol} is working")
+    return None
+
+
+def _score(policy: Policy, signal: Signal) -> int:
+    probability = policy.unpredicted_ppm if signal.probability_ppm is None else signal.probability_ppm
+    return signal.strength_ppm * probability // PPM
+
+
+def _units(
+    book: Book, policy: Policy, account: Account, of: Instrument, price: int, distance: int
+) -> int | Skip:
+    """Raw size whose loss over `distance` is the risk share of the equity, within the cap, in micro lots."""
+    equity = valuation.account_view(book, account).equity
+    if equity <= 0:
+        return Skip("INSUFFICIENT_MARGIN", "no equity left")
+    amount = ExactAmount(equity, currency(account.currency).digits, account.currency)
+    try:
+        in_quote = convert(amount, of.quote, book.markets.rates(account.session_id), Way.SELL).exact
+    except FxError as failure:
+        return Skip(failure.reason, failure.detail)
+    scale = 10 ** valuation.cost_digits(of)
+    risked = divide(*_ratio(in_quote * policy.risk_share * scale, distance), Rounding.FLOOR)
+    capped = divide(*_ratio(in_quote * policy.leverage * scale, price), Rounding.FLOOR)
+    micro_lot = max(of.lot_units * 10**of.size_digits // 100, of.size_step)
+    units = quantise(min(risked, capped, of.size_max), int(micro_lot), Rounding.FLOOR)
+    if units < of.size_min:
+        return Skip("SIZE_TOO_SMALL", "the risk share of the equity buys less than a micro lot")
+    return units
+
+
+def _with_position(
+    book: Book, policy: Policy, account: Account, signal: Signal, units: int, distance: int
+) -> tuple[int, int]:
+    """Size of the order and distance of its stop, given an opposite position to turn or close."""
+    opposite = abs(book.position(account.account_id, signal.symbol).size)
+    if opposite and not policy.flip:
+        return opposite, 0
+    return units + opposite, distance
+
+
+def _ratio(numerator: Fraction, denominator: int) -> tuple[int, int]:
+    return numerator.numerator, numerator.denominator * denominator
+
+
+def _decision(asked: SignalDecided, reason: str, detail: str, order_id: str = "") -> Decision:
+    return Decision(asked.signal.signal_id, asked.account_id, reason, detail, order_id, asked.time_ns)

@@ -1,0 +1,222 @@
+"""The books: accounts, orders, positions and cash, with what changed since the last commit.
+
+Holds state and keeps its invariants (numbering, one effect per execution id, an event for every change); the
+rules live beside it in `placing`, `settling` and `checks`. Everything here is whole numbers handed in;
+nothing is awaited, so one step is atomic on an event loop.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, OrderedDict, deque
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from services.errors import FxError, Kind
+from services.trading_gateway.domain import valuation
+from services.trading_gateway.domain.accounts import NOTHING_SAID, Account, Standing
+from services.trading_gateway.domain.changes import Changes
+from services.trading_gateway.domain.events import AccountChanged, Event, OrderChanged, OrderStep
+from services.trading_gateway.domain.feeds import FeedState
+from services.trading_gateway.domain.ids import order_id
+from services.trading_gateway.domain.inputs import Signal
+from services.trading_gateway.domain.markets import Markets, Session
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.positions import Position
+from services.trading_gateway.domain.rules import Rules
+
+FINISHED_KEPT = 4_000
+"""Orders that are over and stay in memory; older ones are read from the store when something comes late for
+them.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What the store holds of the books: all that they are rebuilt from."""
+
+    accounts: tuple[Account, ...] = ()
+    standing: Standing = NOTHING_SAID
+    orders: tuple[Order, ...] = ()
+    """Those that are not over."""
+    executions: tuple[tuple[str, str], ...] = ()
+    """(order id, execution id) of the fills of these orders."""
+    positions: tuple[Position, ...] = ()
+    sessions: tuple[Session, ...] = ()
+    feeds: tuple[FeedState, ...] = ()
+    signal_counts: tuple[tuple[str, int], ...] = ()
+    """(session, signals that came)."""
+    undecided: tuple[Signal, ...] = ()
+    """Signals that came and were not decided about, in the order in which they came."""
+    order_number: int = 0
+    fill_number: int = 0
+    journal_number: int = 0
+
+
+NOTHING_SAVED = Saved()
+
+
+class Book:
+    """State of all accounts."""
+
+    def __init__(self, rules: Rules, saved: Saved = NOTHING_SAVED) -> None:
+        self.rules = rules
+        self.markets = Markets(saved.sessions, saved.feeds)
+        self.accounts: dict[str, Account] = {each.account_id: each for each in saved.accounts}
+        self.standing = saved.standing
+        self.positions: dict[str, dict[str, Position]] = {}
+        for position in saved.positions:
+            self.positions.setdefault(position.account_id, {})[position.symbol] = position
+        self.orders: dict[str, Order] = {each.order_id: each for each in saved.orders}
+        # By market and id, in the order of placing, which is the order of insertion.
+        self._working: dict[tuple[str, str], dict[str, Order]] = {}
+        for order in sorted(saved.orders, key=lambda each: each.number):
+            self.lane(order.scope, order.symbol)[order.order_id] = order
+        self.order_number = saved.order_number
+        self.fill_number = saved.fill_number
+        self.refusals: dict[str, Counter[str]] = {}
+        self.changes = Changes()
+        self._executions: dict[str, set[str]] = {}
+        for of, execution in saved.executions:
+            self._executions.setdefault(of, set()).add(execution)
+        self._finished: OrderedDict[str, None] = OrderedDict()
+        self._placed: dict[str, deque[int]] = {}
+
+    # Accounts
+
+    def account(self, account_id: str) -> Account:
+        """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
+        found = self.accounts.get(account_id)
+        if found is None:
+            raise FxError(Kind.NOT_FOUND, "UNKNOWN_ACCOUNT", f"no account {account_id}")
+        return found
+
+    def put_account(self, account: Account, time_ns: int) -> Account:
+        """The next revision of an account (its first, when new)."""
+        known = self.accounts.get(account.account_id)
+        revision = 1 if known is None else known.revision + 1
+        updated = replace(account, revision=revision, updated_ns=max(account.updated_ns, time_ns))
+        self.accounts[account.account_id] = self.changes.accounts[account.account_id] = updated
+        return updated
+
+    def put_standing(self, standing: Standing) -> Standing:
+        """What accounts begin with from now on."""
+        self.standing = self.changes.standing = standing
+        return standing
+
+    def tell_account(self, account: Account) -> None:
+        """Publish an account as it stands."""
+        self.tell(AccountChanged(valuation.account_view(self, account)))
+
+    # Orders
+
+    def order(self, wanted: str) -> Order:
+        """An order in memory. Raises FxError NOT_FOUND `UNKNOWN_ORDER`."""
+        found = self.orders.get(wanted)
+        if found is None:
+            raise FxError(Kind.NOT_FOUND, "UNKNOWN_ORDER", f"no order {wanted}")
+        return found
+
+    def find(self, account_id: str, client_order_id: str) -> Order | None:
+        """The order in memory that an account placed under a key."""
+        return self.orders.get(order_id(account_id, client_order_id))
+
+    def put_order(self, order: Order, step: OrderStep | None = None) -> Order:
+        """Keep the next revision of an order, and publish it when the step has an event."""
+        self.orders[order.order_id] = self.changes.orders[order.order_id] = order
+        if step is not None:
+            self.tell(OrderChanged(step, order))
+        if order.final:
+            self.lane(order.scope, order.symbol).pop(order.order_id, None)
+            self._finished[order.order_id] = None
+        else:
+            self.lane(order.scope, order.symbol)[order.order_id] = order
+        return order
+
+    def adopt(self, order: Order, executions: Iterable[str]) -> None:
+        """Take an order that is over back into memory, from the store, since something came late for it."""
+        if order.order_id not in self.orders:
+            self.orders[order.order_id] = order
+            self._executions[order.order_id] = set(executions)
+            self._finished[order.order_id] = None
+
+    def forget_finished(self, keep: int = FINISHED_KEPT) -> None:
+        """Drop the oldest finished orders from memory. Call it only when all changes are committed."""
+        while len(self._finished) > keep:
+            oldest, _ = self._finished.popitem(last=False)
+            self.orders.pop(oldest, None)
+            self._executions.pop(oldest, None)
+
+    def lane(self, scope: str, symbol: str) -> dict[str, Order]:
+        """Orders of one market that are not over, by id, in the order of placing."""
+        return self._working.setdefault((scope, symbol), {})
+
+    def working(self, account_id: str = "", symbol: str = "") -> list[Order]:
+        """Orders that are not over, in the order of placing; empty arguments take all."""
+        found = [
+            each
+            for (_, of), lane in self._working.items()
+            if not symbol or of == symbol
+            for each in lane.values()
+            if not account_id or each.account_id == account_id
+        ]
+        return sorted(found, key=lambda each: each.number)
+
+    def next_order_number(self) -> int:
+        """1, 2, 3 …"""
+        self.order_number += 1
+        return self.order_number
+
+    def placed_lately(self, account_id: str, time_ns: int) -> int:
+        """Orders of an account that may add risk, in the second up to `time_ns`."""
+        times = self._placed.setdefault(account_id, deque())
+        while times and times[0] <= time_ns - 1_000_000_000:
+            times.popleft()
+        return len(times)
+
+    def count_placed(self, account_id: str, time_ns: int) -> None:
+        """An order of an account that may add risk was looked at."""
+        self._placed.setdefault(account_id, deque()).append(time_ns)
+
+    def count_refusal(self, account_id: str, reason: str) -> None:
+        """Refusals since the start, by reason."""
+        self.refusals.setdefault(account_id, Counter())[reason] += 1
+
+    # Fills and positions
+
+    def booked(self, of: str, execution_id: str) -> bool:
+        """True when that execution of an order has had its effect."""
+        return execution_id in self._executions.get(of, ())
+
+    def note_booked(self, of: str, execution_id: str) -> None:
+        """The execution has its effect in this step."""
+        self._executions.setdefault(of, set()).add(execution_id)
+
+    def next_fill_number(self) -> int:
+        """1, 2, 3 …"""
+        self.fill_number += 1
+        return self.fill_number
+
+    def position(self, account_id: str, symbol: str) -> Position:
+        """The position, flat when there never was one."""
+        return self.positions.get(account_id, {}).get(symbol) or Position(account_id, symbol)
+
+    def put_position(self, position: Position) -> None:
+        """Keep the next revision of a position."""
+        self.positions.setdefault(position.account_id, {})[position.symbol] = position
+        self.changes.positions[position.account_id, position.symbol] = position
+
+    def positions_of(self, account_id: str) -> list[Position]:
+        """Positions of an account by symbol, flat ones too."""
+        held = self.positions.get(account_id, {})
+        return [held[symbol] for symbol in sorted(held)]
+
+    # Changes
+
+    def tell(self, event: Event) -> None:
+        """Publish with the commit."""
+        self.changes.events.append(event)
+
+    def take_changes(self) -> Changes:
+        """What changed since the last call, for one transaction."""
+        taken, self.changes = self.changes, Changes()
+        return taken

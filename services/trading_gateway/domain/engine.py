@@ -1,0 +1,315 @@
+"""One input after the other: applies it, journals it, and asks the paper venue.
+
+An input and all that it changes form one transaction (`take_changes`), so the journal never says more or less
+than the books. Requests to the venue are part of the changes and come back through `deliver` once they are
+durable. With `live=False` (replaying a journal) the venue is not asked: its reports are in the journal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+from services.errors import FxError, Kind
+from services.market.ticks import TickBatch
+from services.trading_gateway.domain import (
+    autotrade,
+    opening,
+    placing,
+    plain,
+    protection,
+    reading,
+    settling,
+    venue,
+)
+from services.trading_gateway.domain.accounts import Account, Standing
+from services.trading_gateway.domain.book import NOTHING_SAVED, Book, Saved
+from services.trading_gateway.domain.changes import (
+    Answered,
+    Changes,
+    Decision,
+    Replace,
+    Request,
+    SignalNote,
+    Submit,
+    Withdraw,
+)
+from services.trading_gateway.domain.feeds import Quote
+from services.trading_gateway.domain.inputs import (
+    AmendOrder,
+    CancelOrder,
+    DayRolled,
+    Input,
+    OpenAccount,
+    OrderDue,
+    PlaceOrder,
+    QuoteSeen,
+    Report,
+    SessionEnded,
+    SessionStarted,
+    SetAutoTrade,
+    SetStanding,
+    SetTradingState,
+    Signal,
+    SignalDecided,
+    TicksRead,
+)
+from services.trading_gateway.domain.journal import Journal
+from services.trading_gateway.domain.markets import LIVE, Session
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.values import OrderStatus
+
+T = TypeVar("T")
+InputT = TypeVar("InputT", bound=Input)
+
+
+class Engine:
+    """The books, the venue and the journal of all accounts."""
+
+    def __init__(
+        self, rules: Rules, policy: autotrade.Policy, saved: Saved = NOTHING_SAVED, *, live: bool = True
+    ) -> None:
+        self.book = Book(rules, saved)
+        self.journal = Journal(self.book, saved.journal_number)
+        self.signal_counts = dict(saved.signal_counts)
+        """Signals that came, by session."""
+        self.undecided = {each.signal_id: each for each in saved.undecided}
+        """Signals without decisions yet, in the order in which they came."""
+        self.live = live
+        self._policy = policy
+        self._derived: list[Request] = []
+
+    # Inputs from callers
+
+    def open_account(self, asked: OpenAccount) -> Account:
+        """Raises FxError ALREADY_EXISTS `ACCOUNT_EXISTS`."""
+        return self._take(asked, opening.open_account)
+
+    def set_auto_trade(self, asked: SetAutoTrade) -> Account:
+        """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
+        return self._take(asked, opening.set_auto_trade)
+
+    def set_trading_state(self, asked: SetTradingState) -> Account:
+        """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
+        return self._take(asked, opening.set_trading_state)
+
+    def set_standing(self, asked: SetStanding) -> Standing:
+        """What accounts begin with that are opened later."""
+        return self._take(asked, opening.set_standing)
+
+    def place(self, asked: PlaceOrder) -> Order:
+        """As `placing.place`."""
+        return self._take(asked, placing.place)
+
+    def amend(self, asked: AmendOrder) -> Order:
+        """As `placing.amend`."""
+        return self._take(asked, placing.amend)
+
+    def cancel(self, asked: CancelOrder) -> Order:
+        """As `placing.cancel`."""
+        return self._take(asked, placing.cancel)
+
+    def answered(self, answer: Answered) -> None:
+        """A request id and its answer become durable with what the request changed."""
+        self.book.changes.answers.append(answer)
+
+    # Signals
+
+    def decide(self, asked: SignalDecided) -> Decision:
+        """Act on a signal for one account."""
+        decision = self._take(asked, lambda book, it: autotrade.decide(book, self._policy, it))
+        self.book.changes.decisions.append(decision)
+        return decision
+
+    def signal_came(self, signal: Signal) -> None:
+        """A signal is here to stay: it counts for its session, and waits to be decided about."""
+        if signal.signal_id not in self.undecided:
+            self.signal_counts[signal.session_id] = self.signal_counts.get(signal.session_id, 0) + 1
+            self.undecided[signal.signal_id] = signal
+            self._note(signal, decided=False)
+
+    def signal_decided(self, signal: Signal) -> None:
+        """All accounts have decided about a signal."""
+        self.undecided.pop(signal.signal_id, None)
+        self._note(signal, decided=True)
+
+    def _note(self, signal: Signal, *, decided: bool) -> None:
+        body = "" if decided else plain.dump(signal)
+        note = SignalNote(signal.signal_id, signal.session_id, decided, body)
+        self.book.changes.signals[signal.signal_id] = note
+
+    # The venue
+
+    def report(self, report: Report) -> None:
+        """Book what the venue says. Raises FxError NOT_FOUND `UNKNOWN_ORDER` for an order not in memory."""
+        self._book_all((report,))
+
+    def deliver(self, requests: Iterable[Request]) -> None:
+        """Give durable requests to the venue and book its answers."""
+        for request in requests if self.live else ():
+            order = self.book.order(request.order_id)
+            time_ns = max(self.time(order.scope), order.updated_ns)
+            match request:
+                case Submit():
+                    reducible = protection.reducible(self.book, order)
+                    self._book_all(venue.submit(order, self._quote(order), time_ns, reducible))
+                case Withdraw():
+                    self._book_all(venue.withdraw(order, time_ns))
+                case Replace():
+                    self._book_all(venue.replace(order, time_ns))
+                    self.match(order.order_id)
+
+    def match(self, order_id: str) -> None:
+        """Let the venue look at a working order at the present quote."""
+        order = self.book.order(order_id)
+        quote = self._quote(order)
+        if quote is not None and order.at_venue and not order.final:
+            self._book_all(venue.on_quote(order, quote, protection.reducible(self.book, order)))
+
+    def resume(self) -> list[Request]:
+        """After a restart: what was on its way to the venue when the last process ended."""
+        kinds: dict[OrderStatus, Callable[[str], Request]] = {
+            OrderStatus.PLACED: Submit,
+            OrderStatus.PENDING_CANCEL: Withdraw,
+            OrderStatus.PENDING_AMEND: Replace,
+        }
+        return [kinds[each.status](each.order_id) for each in self.book.working() if each.status in kinds]
+
+    # Markets
+
+    def session_started(self, asked: SessionStarted) -> None:
+        """Market data announced a session; one that is known says nothing new."""
+        session, sessions = asked.session, self.book.markets.sessions
+        if sessions.get(session.session_id) != session:
+            sessions[session.session_id] = self.book.changes.sessions[session.session_id] = session
+            for symbol in session.symbols if session.replay else ():
+                self._let_rest(symbol)
+            self.journal.enter(asked)
+
+    def session_ended(self, asked: SessionEnded) -> None:
+        """No tick follows: what works in a replay is cancelled; on the live market it waits for the next."""
+        session = self.session(asked.session_id)
+        feed = self.book.markets.follow(session, asked.symbol)
+        if feed.state.ended:
+            return
+        feed.end()
+        self.book.changes.feeds[feed.state.scope, feed.state.symbol] = feed.state
+        self.journal.enter(asked)
+        if session.replay and self.live:
+            for order in list(self.book.lane(session.scope, asked.symbol).values()):
+                self.report(venue.close(order, asked.time_ns, "SESSION_ENDED", "the replay is over"))
+
+    def quote_seen(self, asked: QuoteSeen) -> None:
+        """A quote asked for, where no tick was read yet."""
+        feed = self.book.markets.follow(self.session(asked.quote.session_id), asked.quote.symbol)
+        if feed.state.quote is None:
+            feed.seed(asked.quote)
+            self.book.changes.feeds[feed.state.scope, feed.state.symbol] = feed.state
+            self.journal.enter(asked)
+
+    def read(self, batch: TickBatch, clock_ns: int) -> None:
+        """Ticks of one symbol, and the market time up to which it is complete; known ticks are passed over.
+
+        Raises FxError NOT_FOUND `UNKNOWN_SESSION` or `UNKNOWN_SYMBOL`, INVALID_ARGUMENT `PRICE_PRECISION`.
+        """
+        reading.read(self, batch, clock_ns)
+
+    def order_due(self, due: OrderDue) -> None:
+        """A timer: an order's time in force ran out."""
+        self.journal.enter(due)
+        if self.live:
+            self._book_all(venue.expire(self.book.order(due.order_id), due.time_ns))
+
+    def roll_day(self, due: DayRolled) -> None:
+        """A timer: a trading day begins for an account."""
+        self._take(due, opening.roll_day)
+
+    # All of it
+
+    def apply(self, asked: Input) -> None:
+        """Any input but ticks, as the journal gives them; the answer is of no interest."""
+        _APPLY.get(type(asked), Engine.report)(self, asked)
+
+    def positions(self) -> list[tuple[str, str, int]]:
+        """(session, symbol, last sequence read) of every feed that goes on: where to resume."""
+        states = (feed.state for feed in self.book.markets.feeds.values())
+        return [
+            (each.session_id, each.symbol, each.sequence)
+            for each in states
+            if each.session_id and not each.ended
+        ]
+
+    def time(self, scope: str) -> int:
+        """Market time of a scope; 0 before anything was heard."""
+        return self.book.markets.time(scope)
+
+    def session(self, session_id: str) -> Session:
+        """An announced session. Raises FxError NOT_FOUND `UNKNOWN_SESSION`."""
+        found = self.book.markets.sessions.get(session_id)
+        if found is None:
+            raise FxError(Kind.NOT_FOUND, "UNKNOWN_SESSION", f"session {session_id} was never announced")
+        return found
+
+    def take_changes(self) -> Changes:
+        """What changed since the last call, for one transaction."""
+        changes = self.book.take_changes()
+        changes.follows = self.journal.number - len(changes.journal)
+        return changes
+
+    def _let_rest(self, symbol: str) -> None:
+        """A replay takes the symbol: its live price stands still until the next live tick."""
+        feed = self.book.markets.feed(LIVE, symbol)
+        if feed is not None:
+            feed.rest()
+            self.book.changes.feeds[LIVE, symbol] = feed.state
+
+    def _quote(self, order: Order) -> Quote | None:
+        feed = self.book.markets.feed(order.scope, order.symbol)
+        return None if feed is None or feed.state.ended else feed.state.quote
+
+    def _book_all(self, reports: Iterable[Report]) -> None:
+        """Book reports; the stops that follow reach the paper venue at once, before the next tick does."""
+        for report in reports:
+            self._book(report)
+        derived, self._derived = self._derived, []
+        self.deliver(derived)
+
+    def _book(self, report: Report) -> None:
+        before = self.book.order(report.order_id)
+        settling.settle(self.book, report)
+        requests = self.book.changes.requests
+        asked = len(requests)
+        protection.follow_up(self.book, before, report.time_ns)
+        self._derived += requests[asked:]
+        del requests[asked:]
+        self.journal.enter(report)
+
+    def _take(self, asked: InputT, act: Callable[[Book, InputT], T]) -> T:
+        """Apply and journal an input. One that no column could hold is refused and has changed nothing."""
+        plain.require_storable(asked)
+        answer = act(self.book, asked)
+        self.journal.enter(asked)
+        return answer
+
+
+def _nothing(_: Engine, __: TicksRead) -> None:
+    """Ticks are read by whoever has them."""
+
+
+_APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
+    OpenAccount: Engine.open_account,
+    SetAutoTrade: Engine.set_auto_trade,
+    SetTradingState: Engine.set_trading_state,
+    SetStanding: Engine.set_standing,
+    PlaceOrder: Engine.place,
+    AmendOrder: Engine.amend,
+    CancelOrder: Engine.cancel,
+    SignalDecided: Engine.decide,
+    SessionStarted: Engine.session_started,
+    SessionEnded: Engine.session_ended,
+    QuoteSeen: Engine.quote_seen,
+    OrderDue: Engine.order_due,
+    DayRolled: Engine.roll_day,
+    TicksRead: _nothing,
+}

@@ -1,0 +1,105 @@
+"""The limits of an account and how much of each is used: to be looked at before an order is refused."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.market.instruments import instrument
+from services.money.currencies import currency
+from services.money.decimals import format_decimal, format_trimmed
+from services.trading_gateway.domain import valuation
+from services.trading_gateway.domain.accounts import Account
+from services.trading_gateway.domain.book import Book
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """A limit and its use, both as decimal text in `unit`."""
+
+    name: str
+    limit: str
+    used: str
+    unit: str
+
+
+@dataclass(frozen=True, slots=True)
+class RiskState:
+    """Risk of an account. Exposure is signed, in units of each currency."""
+
+    account: Account
+    limits: tuple[Limit, ...]
+    exposure: dict[str, str]
+    refusals: dict[str, int]
+
+
+def risk_state(book: Book, account: Account, time_ns: int) -> RiskState:
+    """Limits, exposure and refusals of an account at the quotes of the moment."""
+    exposures = valuation.exposures(book, book.positions_of(account.account_id), account.session_id)
+    return RiskState(
+        account,
+        tuple(_limits(book, account, exposures, time_ns)),
+        {code: format_trimmed(each.raw, each.digits) for code, each in exposures.items()},
+        dict(sorted(book.refusals.get(account.account_id, {}).items())),
+    )
+
+
+def _limits(
+    book: Book, account: Account, exposures: dict[str, valuation.Exposure], time_ns: int
+) -> list[Limit]:
+    rules, view = book.rules, valuation.account_view(book, account)
+    largest_order = max((_worth(book, account, each) for each in _working(book, account)), default=0)
+    largest_position = max((_worth(book, account, each) for each in _held(book, account)), default=0)
+    largest_exposure = max(
+        (valuation.worth(book, account, each) or 0 for each in exposures.values()), default=0
+    )
+    return [
+        _money(account, "order_notional", rules.order_notional, largest_order),
+        _money(account, "position_notional", rules.position_notional, largest_position),
+        _money(account, "currency_exposure", rules.currency_exposure, largest_exposure),
+        _money(account, "margin", view.equity, view.margin),
+        _money(
+            account,
+            "daily_loss",
+            int(rules.daily_loss * account.day_start_equity),
+            max(account.day_start_equity - view.equity, 0),
+        ),
+        _money(
+            account,
+            "drawdown",
+            int(rules.drawdown * account.peak_equity),
+            max(account.peak_equity - view.equity, 0),
+        ),
+        Limit(
+            "order_rate",
+            str(rules.orders_per_second),
+            str(book.placed_lately(account.account_id, time_ns)),
+            "orders/s",
+        ),
+    ]
+
+
+def _working(book: Book, account: Account) -> list[tuple[str, int, int]]:
+    """(symbol, size, price) of what works."""
+    return [
+        (each.symbol, each.remaining, each.limit or each.stop or 0)
+        for each in book.working(account.account_id)
+    ]
+
+
+def _held(book: Book, account: Account) -> list[tuple[str, int, int]]:
+    """(symbol, size, closing price) of what is open."""
+    return [
+        (each.symbol, abs(each.size), price)
+        for each in book.positions_of(account.account_id)
+        if (price := valuation.closing_price(book, account.session_id, each.symbol, each.size)) is not None
+    ]
+
+
+def _worth(book: Book, account: Account, traded: tuple[str, int, int]) -> int:
+    symbol, size, price = traded
+    return valuation.notional(book, account, instrument(symbol), size, price) or 0
+
+
+def _money(account: Account, name: str, limit: int, used: int) -> Limit:
+    digits = currency(account.currency).digits
+    return Limit(name, format_decimal(limit, digits), format_decimal(used, digits), account.currency)

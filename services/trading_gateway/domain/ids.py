@@ -1,0 +1,49 @@
+"""Ids that follow from what a thing is, so that the same input makes the same ids in every run."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+_HASH_CHARS = 26  # 130 bits: no two of 10**15 orders meet
+
+
+def order_id(account_id: str, client_order_id: str) -> str:
+    """Our id of the order that an account placed under a key."""
+    return f"o-{_hash(account_id, client_order_id)}"
+
+
+def execution_id(order: str, number: int) -> str:
+    """Id of the `number`-th fill (from 1) of an order at the paper venue."""
+    return f"{order}-{number}"
+
+
+def signal_client_order_id(signal_id: str) -> str:
+    """The key under which an account trades a signal: one order per signal for ever."""
+    return f"s-{_hash(signal_id)}"
+
+
+def protective_client_order_id(order: str) -> str:
+    """The key of the stop that protects what an order filled."""
+    return f"p-{order}"
+
+
+def protected_order_id(client_order_id: str) -> str:
+    """The order whose fill a stop with this key protects; empty for the key of any other order."""
+    return client_order_id[2:] if client_order_id.startswith("p-o-") else ""
+
+
+def replay_account_id(session_id: str) -> str:
+    """The account of a replay."""
+    return f"replay-{session_id}"
+
+
+def fingerprint(*parts: object) -> str:
+    """Short text that differs when any part does: what a request id was used for."""
+    return _hash(*(repr(part) for part in parts))
+
+
+def _hash(*parts: str) -> str:
+    # The length keeps ("a", "bc") apart from ("ab", "c").
+    text = "".join(f"{len(part)}:{part}" for part in parts)
+    return base64.b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:_HASH_CHARS]

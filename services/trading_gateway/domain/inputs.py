@@ -1,0 +1,296 @@
+"""Everything that can happen to the books, as values: what the journal holds and what replaying it needs.
+
+An input carries all that is outside the books when it arrives (market time, whether the feed lives, the depth
+of the book, what analysis answered), so that the same inputs and ticks give the same orders, fills and
+balances.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TypeAlias
+
+from services.trading_gateway.domain.feeds import Quote
+from services.trading_gateway.domain.markets import Session
+from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, Side, TradingState
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the books cannot know and a check needs."""
+
+    feed_alive: bool = True
+    """Ticks or heartbeats came lately. A replay's feed is a file and counts as alive."""
+    outbox_backlog: int = 0
+    depth: tuple[tuple[int, int], ...] = ()
+    """Levels (price, size) on the side an order takes from, best first; empty when not asked for or unknown.
+    """
+    bus_full: bool = False
+    """The stream of trading's events takes no more."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenAccount:
+    """`deposit` in minor units; `session_id` for the account of a replay."""
+
+    time_ns: int
+    account_id: str
+    currency: str
+    deposit: int
+    auto_trade: bool
+    session_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SetAutoTrade:
+    """Auto-trading on or off."""
+
+    time_ns: int
+    account_id: str
+    auto_trade: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetTradingState:
+    """The kill switch of one account; `everywhere`: as part of one for all."""
+
+    time_ns: int
+    account_id: str
+    state: TradingState
+    reason: str
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SetStanding:
+    """The kill switch of all accounts, as far as those are concerned that are not open yet."""
+
+    time_ns: int
+    state: TradingState
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceOrder:
+    """An order as it was asked for, by a person or by a decision on a signal."""
+
+    time_ns: int
+    account_id: str
+    client_order_id: str
+    terms: Terms
+    origin: OrderOrigin = OrderOrigin.USER
+    facts: Facts = Facts()
+    signal_id: str = ""
+    protect_distance: int = 0
+    reduce_only: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AmendOrder:
+    """New total size or prices; None leaves as it is."""
+
+    time_ns: int
+    order_id: str
+    size: int | None
+    limit: int | None
+    stop: int | None
+    facts: Facts = Facts()
+
+
+@dataclass(frozen=True, slots=True)
+class CancelOrder:
+    """`reason` is a code, `detail` words."""
+
+    time_ns: int
+    order_id: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The venue works an order."""
+
+    time_ns: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Triggered:
+    """The market reached an order's stop price."""
+
+    time_ns: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The venue filled (part of) an order against a tick."""
+
+    time_ns: int
+    order_id: str
+    execution_id: str
+    size: int
+    price: int
+    session_id: str
+    tick_sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The venue ended an order: CANCELLED, EXPIRED or REJECTED."""
+
+    time_ns: int
+    order_id: str
+    status: OrderStatus
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Amended:
+    """The venue works an order with these terms from now on."""
+
+    time_ns: int
+    order_id: str
+    size: int
+    limit: int | None
+    stop: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AmendRefused:
+    """The venue keeps the old terms."""
+
+    time_ns: int
+    order_id: str
+    reason: str
+    detail: str
+
+
+Report: TypeAlias = Accepted | Triggered | Executed | Ended | Amended | AmendRefused
+
+
+@dataclass(frozen=True, slots=True)
+class DayRolled:
+    """17:00 New York was reached on an account's market (a timer)."""
+
+    time_ns: int
+    account_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrderDue:
+    """An order's time in force ran out (a timer); what comes of it is the venue's report."""
+
+    time_ns: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class SessionStarted:
+    """Market data announced a feed session."""
+
+    time_ns: int
+    session: Session
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """No tick of the symbol follows in the session."""
+
+    time_ns: int
+    session_id: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicksRead:
+    """The ticks `first` to `last` were read before the next input."""
+
+    time_ns: int
+    session_id: str
+    symbol: str
+    first: int
+    last: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuoteSeen:
+    """A quote asked for, where no tick came yet."""
+
+    time_ns: int
+    quote: Quote
+
+
+class Advice(Enum):
+    """Whether analysis could be asked about a signal."""
+
+    COMPLETE = "complete"
+    UNAVAILABLE = "unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """A signal with its numbers made exact: shares in millionths."""
+
+    signal_id: str
+    session_id: str
+    symbol: str
+    timeframe: str
+    timeframe_ns: int
+    strategy: str
+    side: Side
+    strength_ppm: int
+    probability_ppm: int | None
+    """None when nothing was predicted."""
+    bar_open_ns: int
+    time_ns: int
+    tick_sequence: int
+    number: int
+    """1, 2, 3 … within the session."""
+
+
+@dataclass(frozen=True, slots=True)
+class Opinion:
+    """Another strategy's signal on the same bar."""
+
+    strategy: str
+    side: Side
+    strength_ppm: int
+
+
+@dataclass(frozen=True, slots=True)
+class SignalDecided:
+    """A signal for one account, with what analysis said of it."""
+
+    time_ns: int
+    account_id: str
+    signal: Signal
+    advice: Advice
+    advice_detail: str
+    average_range: int | None
+    """Average true range at the signal's bar, raw price; None while it warms up."""
+    opinions: tuple[Opinion, ...]
+    facts: Facts
+
+
+Input: TypeAlias = (
+    OpenAccount
+    | SetAutoTrade
+    | SetTradingState
+    | SetStanding
+    | PlaceOrder
+    | AmendOrder
+    | CancelOrder
+    | Report
+    | DayRolled
+    | OrderDue
+    | SessionStarted
+    | SessionEnded
+    | TicksRead
+    | QuoteSeen
+    | SignalDecided
+)

@@ -1,0 +1,178 @@
+"""An order and the steps of its life, as functions from one value to the next.
+
+A fill counts in whatever state it finds the order, so the final picture does not depend on the order in which
+fills, acceptance and cancel come in: an order whose fills reach its size is FILLED, whatever was said before.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, Side, TimeInForce
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What is asked for. Sizes and prices raw; `expires_ns` is market time."""
+
+    symbol: str
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    size: int
+    limit: int | None = None
+    stop: int | None = None
+    expires_ns: int | None = None
+
+    @property
+    def signed_size(self) -> int:
+        """What a full fill does to the position."""
+        return self.side.sign * self.size
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order and what became of it. Times are market times."""
+
+    number: int
+    """1, 2, 3 … of this gateway, in the order of placing."""
+    order_id: str
+    account_id: str
+    client_order_id: str
+    scope: str
+    """Whose quotes it trades on: empty for the live market, else the replay's session."""
+    symbol: str
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    size: int
+    limit: int | None
+    stop: int | None
+    expires_ns: int | None
+    status: OrderStatus
+    origin: OrderOrigin
+    created_ns: int
+    updated_ns: int
+    terms_key: str
+    """Fingerprint of the terms as first placed: tells a repeated request from a different one."""
+    signal_id: str = ""
+    filled: int = 0
+    notional: int = 0
+    """Sum of size × price over the fills, raw at both scales."""
+    fills: int = 0
+    revision: int = 1
+    reason: str = ""
+    reason_detail: str = ""
+    triggered: bool = False
+    """A stop whose price was reached: it fills at market from then on."""
+    reduce_only: bool = False
+    """Never opens or turns a position; withdrawn when there is nothing to reduce."""
+    protect_distance: int = 0
+    """Raw price distance at which a stop is placed for what this order filled; 0 for none."""
+    at_venue: bool = False
+    """The venue has it and works it while it is not over."""
+    depth: tuple[tuple[int, int], ...] = ()
+    """Levels of the book it may walk when it reaches the venue; empty after that."""
+    amend_size: int | None = None
+    amend_limit: int | None = None
+    amend_stop: int | None = None
+    """What PENDING_AMEND asks the venue for; None leaves as it is."""
+
+    @property
+    def remaining(self) -> int:
+        """Size that can still fill; never below zero."""
+        return max(self.size - self.filled, 0)
+
+    @property
+    def terms(self) -> Terms:
+        """What it asks for now."""
+        return Terms(
+            self.symbol,
+            self.side,
+            self.type,
+            self.time_in_force,
+            self.size,
+            self.limit,
+            self.stop,
+            self.expires_ns,
+        )
+
+    @property
+    def final(self) -> bool:
+        """True when nothing but a late fill can follow."""
+        return self.status.final
+
+
+def changed(order: Order, time_ns: int, status: OrderStatus, reason: str = "", detail: str = "") -> Order:
+    """The next revision with another status. Market time never runs backwards on an order."""
+    return replace(
+        order,
+        status=status,
+        revision=order.revision + 1,
+        updated_ns=max(order.updated_ns, time_ns),
+        reason=reason,
+        reason_detail=detail,
+    )
+
+
+def accepted(order: Order, time_ns: int) -> Order:
+    """The venue works it. Says nothing new once a fill or an end was seen."""
+    if order.status in (OrderStatus.PLACED, OrderStatus.UNKNOWN):
+        return replace(changed(order, time_ns, OrderStatus.ACCEPTED), at_venue=True, depth=())
+    return order
+
+
+def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
+    """After a fill of `size` at `price`, in whatever state it came."""
+    filled = order.filled + size
+    status = order.status
+    if filled >= order.size:
+        status = OrderStatus.FILLED
+    elif status in (OrderStatus.PLACED, OrderStatus.ACCEPTED, OrderStatus.UNKNOWN):
+        status = OrderStatus.PARTIALLY_FILLED
+    done = status is OrderStatus.FILLED
+    return replace(
+        changed(order, time_ns, status, "" if done else order.reason, "" if done else order.reason_detail),
+        at_venue=True,
+        filled=filled,
+        notional=order.notional + size * price,
+        fills=order.fills + 1,
+    )
+
+
+def ended(order: Order, time_ns: int, status: OrderStatus, reason: str, detail: str) -> Order:
+    """CANCELLED, EXPIRED or REJECTED; no change for an order that is over already."""
+    return order if order.final else _settled(changed(order, time_ns, status, reason, detail))
+
+
+def resting_status(order: Order) -> OrderStatus:
+    """The state of an order that works, by what it has filled."""
+    return OrderStatus.PARTIALLY_FILLED if order.filled else OrderStatus.ACCEPTED
+
+
+def amendment_asked(
+    order: Order, time_ns: int, size: int | None, limit: int | None, stop: int | None
+) -> Order:
+    """PENDING_AMEND with what is asked for."""
+    pending = changed(order, time_ns, OrderStatus.PENDING_AMEND)
+    return replace(pending, amend_size=size, amend_limit=limit, amend_stop=stop)
+
+
+def amended(order: Order, time_ns: int, size: int, limit: int | None, stop: int | None) -> Order:
+    """The venue works it with other terms from now on; an order that is over stays as it is."""
+    if order.final:
+        return order
+    status = OrderStatus.FILLED if order.filled >= size else resting_status(order)
+    return replace(_settled(changed(order, time_ns, status)), size=size, limit=limit, stop=stop)
+
+
+def amendment_refused(order: Order, time_ns: int, reason: str, detail: str) -> Order:
+    """Back to work with the old terms; `reason` stays readable on the order."""
+    if order.status is not OrderStatus.PENDING_AMEND:
+        return order
+    return _settled(changed(order, time_ns, resting_status(order), reason, detail))
+
+
+def _settled(order: Order) -> Order:
+    """Without a pending amendment."""
+    return replace(order, amend_size=None, amend_limit=None, amend_stop=None)

@@ -1,0 +1,94 @@
+"""The books recomputed from the fills alone and compared, figure by figure, to the last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+
+from services.market.instruments import instrument
+from services.money.currencies import currency
+from services.money.decimals import format_decimal, format_trimmed
+from services.money.rounding import round_fraction
+from services.trading_gateway.domain.accounts import Account
+from services.trading_gateway.domain.fills import Fill
+from services.trading_gateway.domain.positions import Position, filled
+from services.trading_gateway.domain.valuation import cost_digits
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One figure, as the books have it and as the fills give it."""
+
+    name: str
+    booked: str
+    recomputed: str
+
+    @property
+    def equal(self) -> bool:
+        """True when both are the same to the last digit."""
+        return self.booked == self.recomputed
+
+
+@dataclass(frozen=True, slots=True)
+class Reconciliation:
+    """All figures of an account."""
+
+    fills: int
+    lines: tuple[Line, ...]
+
+    @property
+    def reconciled(self) -> bool:
+        """True when every line is equal."""
+        return all(each.equal for each in self.lines)
+
+
+def reconcile(account: Account, positions: Mapping[str, Position], fills: Iterable[Fill]) -> Reconciliation:
+    """Compare `account` and its `positions` by symbol with what its fills, as booked one by one, come to."""
+    rebuilt: dict[str, Position] = {}
+    booked = tuple(fills)
+    realised = commission = 0
+    for fill in booked:
+        before = rebuilt.get(fill.symbol) or Position(account.account_id, fill.symbol)
+        effect = filled(before, fill.signed_size, fill.price, fill.time_ns)
+        rebuilt[fill.symbol] = effect.position
+        realised += _posted(account, fill, effect.realised)
+        commission += fill.commission
+    digits = currency(account.currency).digits
+    lines = [
+        _money("balance", account.balance, account.deposited + realised - commission, digits),
+        _money("realised profit", account.realised, realised, digits),
+        _money("commission", account.commission, commission, digits),
+    ]
+    for symbol in sorted(rebuilt.keys() | positions.keys()):
+        none = Position(account.account_id, symbol)
+        lines += _position_lines(symbol, positions.get(symbol, none), rebuilt.get(symbol, none))
+    return Reconciliation(len(booked), tuple(lines))
+
+
+def _posted(account: Account, fill: Fill, realised_quote: int) -> int:
+    """Minor units of a fill's profit at the rate that its posting names."""
+    if not fill.rate:
+        return 0
+    numerator, denominator = fill.rate.split("/")
+    exact = Fraction(realised_quote, 10 ** cost_digits(instrument(fill.symbol)))
+    rate = Fraction(int(numerator), int(denominator))
+    return round_fraction(exact * rate * 10 ** currency(account.currency).digits)
+
+
+def _position_lines(symbol: str, booked: Position, rebuilt: Position) -> list[Line]:
+    of = instrument(symbol)
+    digits = cost_digits(of)
+    return [
+        Line(
+            f"{symbol} size",
+            format_trimmed(booked.size, of.size_digits),
+            format_trimmed(rebuilt.size, of.size_digits),
+        ),
+        _money(f"{symbol} cost", booked.cost, rebuilt.cost, digits),
+        _money(f"{symbol} realised, {of.quote}", booked.realised_quote, rebuilt.realised_quote, digits),
+    ]
+
+
+def _money(name: str, booked: int, recomputed: int, digits: int) -> Line:
+    return Line(name, format_decimal(booked, digits), format_decimal(recomputed, digits))

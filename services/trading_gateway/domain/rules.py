@@ -1,0 +1,31 @@
+"""The limits that pre-trade checks hold orders to, and what trading costs: exact numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Money limits are minor units of the account currency (cents; for yen the same number of yen)."""
+
+    commission_per_million: Fraction = Fraction(0)
+    """Charged on the notional of each fill, per million, in the account currency."""
+    price_collar: Fraction = Fraction(5, 100)
+    """Largest distance of a limit or stop price from the quote, as a share of the quote."""
+    order_notional: int = 500_000_000
+    position_notional: int = 1_000_000_000
+    """Per symbol, with everything that works on the same side filled."""
+    currency_exposure: int = 2_000_000_000
+    """Net, per currency."""
+    orders_per_second: int = 20
+    """Per account, in market time."""
+    daily_loss: Fraction = Fraction(10, 100)
+    """Share of the equity at the day's start (17:00 New York)."""
+    drawdown: Fraction = Fraction(30, 100)
+    """Share of the highest equity so far."""
+    outbox_backlog: int = 10_000
+    """Events waiting for the bus above which no new risk is taken."""
+    untradable: frozenset[str] = frozenset()
+    """Symbols for which no order is taken."""

@@ -1,0 +1,180 @@
+"""Booking what the venue reports: orders move on, fills change position and cash exactly once.
+
+A fill is a fact: it is booked whatever state its order is in. Profit is exact in the quote currency,
+converted at the account's live crosses (a gain at the side one would sell at, a loss at the side one would
+buy at) and rounded half-even here and nowhere else; what was converted, at which rate and from which quotes,
+stays on the posting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
+
+from services.market.instruments import instrument
+from services.money.conversion import Conversion, ExactAmount, Way, convert
+from services.money.decimals import format_trimmed
+from services.money.rounding import round_fraction
+from services.trading_gateway.domain import orders, positions, valuation
+from services.trading_gateway.domain.accounts import Account
+from services.trading_gateway.domain.book import Book
+from services.trading_gateway.domain.events import OrderStep, PositionChanged, TradeExecuted
+from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.inputs import (
+    Accepted,
+    Amended,
+    AmendRefused,
+    Ended,
+    Executed,
+    Report,
+    Triggered,
+)
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.values import LedgerKind, OrderStatus
+
+_END_STEPS = {
+    OrderStatus.CANCELLED: OrderStep.CANCELLED,
+    OrderStatus.EXPIRED: OrderStep.EXPIRED,
+    OrderStatus.REJECTED: OrderStep.REJECTED,
+}
+
+
+def settle(book: Book, report: Report) -> None:
+    """Book one report of the venue. Raises FxError `UNKNOWN_ORDER` when its order is not in memory."""
+    order = book.order(report.order_id)
+    match report:
+        case Executed():
+            _book_fill(book, order, report)
+        case Accepted():
+            _move(book, order, orders.accepted(order, report.time_ns), OrderStep.ACCEPTED)
+        case Triggered():
+            if not (order.triggered or order.final):
+                book.put_order(replace(orders.changed(order, report.time_ns, order.status), triggered=True))
+        case Ended():
+            ended = orders.ended(order, report.time_ns, report.status, report.reason, report.detail)
+            _move(book, order, ended, _END_STEPS[report.status])
+        case Amended():
+            terms = (report.size, report.limit, report.stop)
+            _move(book, order, orders.amended(order, report.time_ns, *terms), OrderStep.AMENDED)
+        case AmendRefused():
+            refused = orders.amendment_refused(order, report.time_ns, report.reason, report.detail)
+            _move(book, order, refused, None)
+
+
+def _move(book: Book, order: Order, after: Order, step: OrderStep | None) -> None:
+    """Keep `after` where it differs: a doubled or late report says nothing new."""
+    if after is not order:
+        book.put_order(after, step)
+
+
+def _book_fill(book: Book, order: Order, report: Executed) -> None:
+    if book.booked(order.order_id, report.execution_id):
+        return
+    account = book.account(order.account_id)
+    of = instrument(order.symbol)
+    effect = positions.filled(
+        book.position(account.account_id, order.symbol),
+        order.side.sign * report.size,
+        report.price,
+        report.time_ns,
+    )
+    digits = valuation.cost_digits(of)
+    profit = _converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
+    charge = _commission(book, account, report.size * report.price, digits, of.quote)
+    # From here on nothing can fail: a fill is booked whole or not at all.
+    book.note_booked(order.order_id, report.execution_id)
+    fill = _fill(book, order, report, effect, profit, charge)
+    book.changes.fills.append(fill)
+    filled = book.put_order(orders.executed(order, report.size, report.price, report.time_ns))
+    position = replace(effect.position, realised=effect.position.realised + fill.realised)
+    book.put_position(position)
+    account = _post_fill(book, account, fill, profit, charge)
+    book.tell(TradeExecuted(fill, filled, account.currency))
+    book.tell(PositionChanged(valuation.position_view(book, position)))
+    book.tell_account(account)
+
+
+def _fill(
+    book: Book,
+    order: Order,
+    report: Executed,
+    effect: positions.Effect,
+    profit: Conversion | None,
+    charge: Conversion | None,
+) -> Fill:
+    return Fill(
+        number=book.next_fill_number(),
+        execution_id=report.execution_id,
+        order_id=order.order_id,
+        account_id=order.account_id,
+        client_order_id=order.client_order_id,
+        symbol=order.symbol,
+        side=order.side,
+        size=report.size,
+        price=report.price,
+        closed=effect.closed,
+        realised_quote=effect.realised,
+        realised=0 if profit is None else profit.money.raw,
+        commission=0 if charge is None else charge.money.raw,
+        rate="" if profit is None else f"{profit.rate.numerator}/{profit.rate.denominator}",
+        rate_text="" if profit is None else profit.rate_text,
+        path="" if profit is None else profit.path,
+        session_id=report.session_id,
+        tick_sequence=report.tick_sequence,
+        time_ns=report.time_ns,
+    )
+
+
+def _post_fill(
+    book: Book, account: Account, fill: Fill, profit: Conversion | None, charge: Conversion | None
+) -> Account:
+    """The account after the fill's postings: profit of what it closed, then commission."""
+    after = replace(
+        account, realised=account.realised + fill.realised, commission=account.commission + fill.commission
+    )
+    if profit is not None:
+        after = _post(book, after, LedgerKind.REALISED_PROFIT, 1, profit, fill)
+    if charge is not None:
+        after = _post(book, after, LedgerKind.COMMISSION, -1, charge, fill)
+    equity = valuation.account_view(book, after).equity
+    return book.put_account(replace(after, peak_equity=max(after.peak_equity, equity)), fill.time_ns)
+
+
+def _post(
+    book: Book, account: Account, kind: LedgerKind, sign: int, conversion: Conversion, fill: Fill
+) -> Account:
+    """The account after one more ledger entry of a fill."""
+    amount = sign * conversion.money.raw
+    entry = LedgerEntry(
+        account_id=account.account_id,
+        entry=account.ledger_entries + 1,
+        kind=kind,
+        amount=amount,
+        balance=account.balance + amount,
+        execution_id=fill.execution_id,
+        source_amount=format_trimmed(sign * conversion.source.raw, conversion.source.digits),
+        source_currency=conversion.source.currency,
+        rate_text=conversion.rate_text,
+        time_ns=fill.time_ns,
+    )
+    book.changes.ledger.append(entry)
+    return replace(account, balance=entry.balance, ledger_entries=entry.entry)
+
+
+def _converted(book: Book, account: Account, raw: int, digits: int, currency: str) -> Conversion:
+    rates = book.markets.rates(account.session_id)
+    return convert(ExactAmount(raw, digits, currency), account.currency, rates)
+
+
+def _commission(book: Book, account: Account, notional: int, digits: int, currency: str) -> Conversion | None:
+    """The charge on a notional, bought with the account currency and rounded half-even; None when there is
+    none.
+    """
+    per_million = book.rules.commission_per_million
+    if not per_million:
+        return None
+    share = per_million / 1_000_000
+    # Twelve more decimals hold any share a person would set; the rounding that counts is the posting's.
+    raw = round_fraction(Fraction(notional) * share * 10**12)
+    amount = ExactAmount(raw, digits + 12, currency)
+    return convert(amount, account.currency, book.markets.rates(account.session_id), Way.BUY)

@@ -1,0 +1,96 @@
+"""An order against the state of everything it touches: what pre-trade checks look at and may say."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from services.market.instruments import Instrument, instrument
+from services.money.currencies import currency
+from services.money.decimals import format_decimal
+from services.trading_gateway.domain.accounts import Account
+from services.trading_gateway.domain.book import Book
+from services.trading_gateway.domain.feeds import Feed, Quote
+from services.trading_gateway.domain.inputs import Facts
+from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.positions import reduces
+from services.trading_gateway.domain.values import Side
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why an order is not taken."""
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """An order against the state of everything it touches. `resting` is what works on its side besides it."""
+
+    book: Book
+    account: Account
+    terms: Terms
+    facts: Facts
+    time_ns: int
+    of: Instrument
+    feed: Feed | None
+    position: int
+    resting: int
+    reducing: bool
+    protective: bool
+    """Placed by the gateway itself to limit a loss: nothing but a halt stops it."""
+
+    @property
+    def quote(self) -> Quote | None:
+        """The last quote of the symbol, good or not."""
+        return None if self.feed is None else self.feed.state.quote
+
+    @property
+    def price(self) -> int:
+        """What the order would cost: its own price, or the side of the quote it takes from."""
+        asked = self.terms.limit or self.terms.stop
+        if asked is not None or self.quote is None:
+            return asked or 0
+        return self.quote.ask if self.terms.side is Side.BUY else self.quote.bid
+
+    def money_text(self, raw: int) -> str:
+        """An amount in the account currency."""
+        unit = currency(self.account.currency)
+        return f"{format_decimal(raw, unit.digits)} {unit.code}"
+
+    def price_text(self, raw: int) -> str:
+        """A price of the symbol."""
+        return self.of.price_text(raw)
+
+
+def situation(
+    book: Book,
+    account: Account,
+    terms: Terms,
+    facts: Facts,
+    time_ns: int,
+    *,
+    besides: str = "",
+    reduce_only: bool = False,
+) -> Situation:
+    """What the checks look at. `besides` names an order not to be counted as working (one being amended)."""
+    resting = sum(
+        each.side.sign * each.remaining
+        for each in book.working(account.account_id, terms.symbol)
+        if each.side is terms.side and each.order_id != besides and not each.reduce_only
+    )
+    position = book.position(account.account_id, terms.symbol).size
+    return Situation(
+        book,
+        account,
+        terms,
+        facts,
+        time_ns,
+        instrument(terms.symbol),
+        book.markets.feed(account.session_id, terms.symbol),
+        position,
+        resting,
+        reduce_only or reduces(position, terms.signed_size + resting),
+        reduce_only,
+    )

@@ -1,0 +1,93 @@
+"""The closed sets of trading: side, type, time in force, status, origin, trading state, posting kind."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class Side(Enum):
+    """Direction of an order or fill."""
+
+    BUY = "buy"
+    SELL = "sell"
+
+    @property
+    def sign(self) -> int:
+        """+1 for buying, -1 for selling: what a fill does to a position."""
+        return 1 if self is Side.BUY else -1
+
+    @property
+    def opposite(self) -> Side:
+        """The other side."""
+        return Side.SELL if self is Side.BUY else Side.BUY
+
+    @classmethod
+    def of(cls, signed: int) -> Side:
+        """BUY for a positive number, SELL for a negative one."""
+        return Side.BUY if signed > 0 else Side.SELL
+
+
+class OrderType(Enum):
+    """Kind of order."""
+
+    MARKET = "market"
+    LIMIT = "limit"
+    STOP = "stop"
+
+
+class TimeInForce(Enum):
+    """How long an order works."""
+
+    GTC = "gtc"
+    IOC = "ioc"
+    FOK = "fok"
+    GTD = "gtd"
+    DAY = "day"
+
+
+class OrderStatus(Enum):
+    """Where an order is in its life."""
+
+    PLACED = "placed"
+    ACCEPTED = "accepted"
+    PARTIALLY_FILLED = "partially_filled"
+    PENDING_CANCEL = "pending_cancel"
+    PENDING_AMEND = "pending_amend"
+    UNKNOWN = "unknown"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+    @property
+    def final(self) -> bool:
+        """True when nothing but a late fill can follow."""
+        return self in _FINAL
+
+
+_FINAL = frozenset((OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED, OrderStatus.REJECTED))
+FINAL_STATUSES = tuple(each for each in OrderStatus if each.final)
+
+
+class OrderOrigin(Enum):
+    """Who asked for an order."""
+
+    USER = "user"
+    SIGNAL = "signal"
+    RISK = "risk"
+
+
+class TradingState(Enum):
+    """Whether new risk may be taken."""
+
+    ACTIVE = "active"
+    REDUCING = "reducing"
+    HALTED = "halted"
+
+
+class LedgerKind(Enum):
+    """Why cash moved."""
+
+    DEPOSIT = "deposit"
+    REALISED_PROFIT = "realised_profit"
+    COMMISSION = "commission"

@@ -1,0 +1,125 @@
+"""The paper venue: works accepted orders against the ticks of their market and reports what happens to them.
+
+It sees orders as the books have them and answers with reports only; the books change by those. A quote with a
+flaw is never traded on. Orders are looked at in the order of placing, ticks one by one, timers (in `engine`)
+before the tick that passes them, so the same ticks give the same reports.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TypeAlias
+
+from services.trading_gateway.domain import matching
+from services.trading_gateway.domain.feeds import Flaw, Quote
+from services.trading_gateway.domain.ids import execution_id
+from services.trading_gateway.domain.inputs import (
+    Accepted,
+    Amended,
+    AmendRefused,
+    Ended,
+    Executed,
+    Report,
+    Triggered,
+)
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.values import OrderStatus, OrderType, TimeInForce
+
+Depth: TypeAlias = tuple[tuple[int, int], ...]
+
+
+def submit(order: Order, quote: Quote | None, time_ns: int, reducible: int) -> Iterator[Report]:
+    """Reports on an order that was sent: acceptance, what fills at once, and the end of what cannot wait.
+
+    `reducible` is how much a reduce-only order may fill.
+    """
+    if order.status is not OrderStatus.PLACED:
+        return  # sent twice: the venue has it
+    yield Accepted(time_ns, order.order_id)
+    yield from _fill(order, quote, time_ns, order.depth, reducible)
+
+
+def on_quote(order: Order, quote: Quote, reducible: int) -> Iterator[Report]:
+    """Reports on a working order at a new quote."""
+    yield from _fill(order, quote, quote.time_ns, (), reducible)
+
+
+def withdraw(order: Order, time_ns: int) -> Iterator[Report]:
+    """Reports on a cancel that was asked for."""
+    if order.status is OrderStatus.PENDING_CANCEL:
+        yield close(order, time_ns, order.reason, order.reason_detail)
+
+
+def close(order: Order, time_ns: int, reason: str, detail: str) -> Report:
+    """The report that cancels an order at once."""
+    return Ended(time_ns, order.order_id, OrderStatus.CANCELLED, reason, detail)
+
+
+def replace(order: Order, time_ns: int) -> Iterator[Report]:
+    """Reports on an amendment: refused when the order filled beyond it meanwhile, else taken."""
+    if order.status is not OrderStatus.PENDING_AMEND:
+        return
+    size = order.size if order.amend_size is None else order.amend_size
+    if size <= order.filled:
+        yield AmendRefused(time_ns, order.order_id, "SIZE_BELOW_MINIMUM", "more than that filled meanwhile")
+        return
+    limit = order.limit if order.amend_limit is None else order.amend_limit
+    stop = order.stop if order.amend_stop is None else order.amend_stop
+    yield Amended(time_ns, order.order_id, size, limit, stop)
+
+
+def expire(order: Order, time_ns: int) -> Iterator[Report]:
+    """Reports on an order whose time in force ran out."""
+    if not order.final:
+        reason = (
+            "end of the trading day" if order.time_in_force is TimeInForce.DAY else "expires_at was reached"
+        )
+        yield Ended(time_ns, order.order_id, OrderStatus.EXPIRED, "TIME_IN_FORCE", reason)
+
+
+def _fill(order: Order, quote: Quote | None, time_ns: int, depth: Depth, reducible: int) -> Iterator[Report]:
+    if quote is None or not quote.tradable:
+        yield from _leave(order, time_ns, _why_not(quote), "the market cannot be traded on at the moment")
+        return
+    if order.type is OrderType.STOP and not order.triggered:
+        price, _ = matching.takes_from(order.side, quote)
+        if not matching.reached(order, price):
+            return
+        yield Triggered(time_ns, order.order_id)
+    wanted = min(order.remaining, reducible)
+    fills = matching.matches(order, quote, wanted, depth)
+    for number, match in enumerate(fills, order.fills + 1):
+        yield Executed(
+            time_ns,
+            order.order_id,
+            execution_id(order.order_id, number),
+            match.size,
+            match.price,
+            quote.session_id,
+            quote.sequence,
+        )
+    rest = order.remaining - sum(match.size for match in fills)
+    if rest and wanted < order.remaining and rest == order.remaining - wanted:
+        yield Ended(
+            time_ns, order.order_id, OrderStatus.CANCELLED, "NOTHING_TO_REDUCE", "the position is smaller"
+        )
+    elif rest:
+        yield from _leave(order, time_ns, *_remainder(order))
+
+
+def _leave(order: Order, time_ns: int, reason: str, detail: str) -> Iterator[Report]:
+    """The end of an order that cannot wait; nothing for one that can."""
+    if not matching.can_wait(order):
+        yield Ended(time_ns, order.order_id, OrderStatus.CANCELLED, reason, detail)
+
+
+def _remainder(order: Order) -> tuple[str, str]:
+    if order.time_in_force is TimeInForce.FOK:
+        return "FOK_NOT_FILLED", "the whole size was not to be had at once"
+    return "IOC_REMAINDER", "the rest was not to be had at once"
+
+
+def _why_not(quote: Quote | None) -> str:
+    if quote is None:
+        return "NO_QUOTE"
+    return "QUOTE_CROSSED" if quote.flaw is Flaw.CROSSED else "QUOTE_GAPPED"

@@ -1,0 +1,29 @@
+"""Use cases of trading: one method per RPC or consumed event, on ports only.
+
+`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `accounts`,
+`reading` (ticks), `signals`, `interleaving` (both), `lockstep`, `trailing`, `following` (the feed).
+"""
+
+from services.trading_gateway.handlers.accounts import Accounts
+from services.trading_gateway.handlers.desk import Desk
+from services.trading_gateway.handlers.following import Following
+from services.trading_gateway.handlers.interleaving import Interleaving
+from services.trading_gateway.handlers.lockstep import Lockstep
+from services.trading_gateway.handlers.orders import Orders
+from services.trading_gateway.handlers.progress import Progress
+from services.trading_gateway.handlers.reading import Reading
+from services.trading_gateway.handlers.signals import Signals
+from services.trading_gateway.handlers.trailing import Trailing
+
+__all__ = [
+    "Accounts",
+    "Desk",
+    "Following",
+    "Interleaving",
+    "Lockstep",
+    "Orders",
+    "Progress",
+    "Reading",
+    "Signals",
+    "Trailing",
+]

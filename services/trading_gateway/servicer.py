@@ -1,0 +1,172 @@
+"""TradingService: decode, call the handler, encode."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+from fxmesh.trading.v1 import service_pb2 as pb
+from fxmesh.trading.v1 import service_pb2_grpc
+from typing_extensions import override
+
+from services.paging import encode_token, page_size
+from services.trading_gateway import wire
+from services.trading_gateway.handlers import Accounts, Orders, Progress
+from services.trading_gateway.wire import requests
+
+Context = grpc.aio.ServicerContext[Any, Any]
+
+
+class TradingServicer(service_pb2_grpc.TradingServiceServicer):
+    """The gRPC face of the handlers."""
+
+    def __init__(self, accounts: Accounts, orders: Orders, progress: Progress) -> None:
+        self._accounts = accounts
+        self._orders = orders
+        self._progress = progress
+
+    @override
+    async def OpenAccount(self, request: pb.OpenAccountRequest, context: Context) -> pb.OpenAccountResponse:
+        view = await self._accounts.open(
+            request.request_id,
+            request.account_id,
+            request.currency,
+            request.deposit,
+            auto_trade=request.auto_trade,
+        )
+        return pb.OpenAccountResponse(account=wire.account(view))
+
+    @override
+    async def ListAccounts(
+        self, request: pb.ListAccountsRequest, context: Context
+    ) -> pb.ListAccountsResponse:
+        return pb.ListAccountsResponse(accounts=[wire.account(each) for each in await self._accounts.all()])
+
+    @override
+    async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.GetAccountResponse:
+        return pb.GetAccountResponse(account=wire.account(await self._accounts.get(request.account_id)))
+
+    @override
+    async def SetAutoTrade(
+        self, request: pb.SetAutoTradeRequest, context: Context
+    ) -> pb.SetAutoTradeResponse:
+        view = await self._accounts.set_auto_trade(
+            request.request_id, request.account_id, auto_trade=request.auto_trade
+        )
+        return pb.SetAutoTradeResponse(account=wire.account(view))
+
+    @override
+    async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.PlaceOrderResponse:
+        terms = requests.terms(request)
+        order = await self._orders.place(request.account_id, request.client_order_id, terms)
+        return pb.PlaceOrderResponse(order=wire.order(order))
+
+    @override
+    async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.AmendOrderResponse:
+        change = requests.amendment(request)
+        order = await self._orders.amend(request.request_id, request.order_id, change)
+        return pb.AmendOrderResponse(order=wire.order(order))
+
+    @override
+    async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
+        order = await self._orders.cancel(request.request_id, request.order_id)
+        return pb.CancelOrderResponse(order=wire.order(order))
+
+    @override
+    async def CancelAllOrders(
+        self, request: pb.CancelAllOrdersRequest, context: Context
+    ) -> pb.CancelAllOrdersResponse:
+        orders = await self._orders.cancel_all(request.request_id, request.account_id, request.symbol)
+        return pb.CancelAllOrdersResponse(orders=[wire.order(each) for each in orders])
+
+    @override
+    async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
+        return pb.GetOrderResponse(order=wire.order(await self._orders.get(request.order_id)))
+
+    @override
+    async def FindOrder(self, request: pb.FindOrderRequest, context: Context) -> pb.FindOrderResponse:
+        order = await self._orders.find(request.account_id, request.client_order_id)
+        return pb.FindOrderResponse(order=wire.order(order))
+
+    @override
+    async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
+        query = requests.order_query(request)
+        orders = await self._orders.page(query)
+        full = len(orders) == query.limit
+        token = encode_token([orders[-1].number], *requests.order_filters(request)) if full else ""
+        return pb.ListOrdersResponse(orders=[wire.order(each) for each in orders], next_page_token=token)
+
+    @override
+    async def StreamOrders(
+        self, request: pb.StreamOrdersRequest, context: Context
+    ) -> AsyncIterator[pb.StreamOrdersResponse]:
+        number = 0
+        async for order in self._orders.stream(request.account_id, request.symbol):
+            number += 1
+            shown = None if order is None else wire.order(order)
+            yield pb.StreamOrdersResponse(stream_sequence=number, order=shown)
+
+    @override
+    async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
+        query = requests.fill_query(request)
+        fills = await self._orders.fills(query)
+        full = len(fills) == query.limit
+        token = encode_token([fills[-1][0].number], *requests.fill_filters(request)) if full else ""
+        return pb.ListFillsResponse(fills=[wire.fill(*each) for each in fills], next_page_token=token)
+
+    @override
+    async def ListPositions(
+        self, request: pb.ListPositionsRequest, context: Context
+    ) -> pb.ListPositionsResponse:
+        views = await self._accounts.positions(
+            request.account_id, frozenset(request.symbol), include_flat=request.include_flat
+        )
+        return pb.ListPositionsResponse(positions=[wire.position(each) for each in views])
+
+    @override
+    async def ClosePosition(
+        self, request: pb.ClosePositionRequest, context: Context
+    ) -> pb.ClosePositionResponse:
+        order = await self._orders.close_position(request.account_id, request.symbol, request.client_order_id)
+        return pb.ClosePositionResponse(order=wire.order(order))
+
+    @override
+    async def ListLedgerEntries(
+        self, request: pb.ListLedgerEntriesRequest, context: Context
+    ) -> pb.ListLedgerEntriesResponse:
+        after, limit = requests.ledger_position(request), page_size(request.page_size)
+        code, entries = await self._accounts.ledger(request.account_id, after, limit)
+        full = len(entries) == limit
+        token = encode_token([entries[-1].entry], *requests.ledger_filters(request)) if full else ""
+        shown = [wire.ledger_entry(each, code) for each in entries]
+        return pb.ListLedgerEntriesResponse(entries=shown, next_page_token=token)
+
+    @override
+    async def ReconcileAccount(
+        self, request: pb.ReconcileAccountRequest, context: Context
+    ) -> pb.ReconcileAccountResponse:
+        return wire.reconciliation(await self._accounts.reconcile(request.account_id))
+
+    @override
+    async def GetRiskState(
+        self, request: pb.GetRiskStateRequest, context: Context
+    ) -> pb.GetRiskStateResponse:
+        state = await self._accounts.risk_state(request.account_id)
+        return pb.GetRiskStateResponse(risk_state=wire.risk_state(state))
+
+    @override
+    async def GetSessionProgress(
+        self, request: pb.GetSessionProgressRequest, context: Context
+    ) -> pb.GetSessionProgressResponse:
+        return wire.session_progress(await self._progress.of(request.session_id))
+
+    @override
+    async def SetTradingState(
+        self, request: pb.SetTradingStateRequest, context: Context
+    ) -> pb.SetTradingStateResponse:
+        state = wire.trading_state(request.trading_state)
+        views = await self._accounts.set_trading_state(
+            request.request_id, request.account_id, state, request.reason
+        )
+        return pb.SetTradingStateResponse(accounts=[wire.account(each) for each in views])

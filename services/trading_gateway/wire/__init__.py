@@ -1,0 +1,35 @@
+"""Protobuf ↔ domain of trading, both ways, and nowhere else.
+
+`books` (orders, fills, accounts), `requests` (what callers ask), `events` (what is published), `market` and
+`analysis` (what peers answer and send).
+"""
+
+from services.trading_gateway.wire.books import (
+    account,
+    fill,
+    ledger_entry,
+    order,
+    position,
+    reconciliation,
+    risk_state,
+    session_progress,
+)
+from services.trading_gateway.wire.events import causes, event
+from services.trading_gateway.wire.requests import fill_query, order_query, terms, trading_state
+
+__all__ = [
+    "account",
+    "causes",
+    "event",
+    "fill",
+    "fill_query",
+    "ledger_entry",
+    "order",
+    "order_query",
+    "position",
+    "reconciliation",
+    "risk_state",
+    "session_progress",
+    "terms",
+    "trading_state",
+]

@@ -1,0 +1,68 @@
+"""`account`, `accounts`, `risk`, `halt`, `resume`."""
+
+import uuid
+
+import pytest
+
+from tests.cli.commands.conftest import Fxmesh
+
+
+@pytest.fixture
+def account(fxmesh: Fxmesh) -> str:
+    name = f"a-{uuid.uuid4().hex[:12]}"
+    done = fxmesh("accounts", "open", name, "--currency", "eur", "--deposit", "500.5")
+    assert (done.code, done.err) == (0, "")
+    assert "500.50 EUR" in done.out
+    assert "request id  " in done.out
+    return name
+
+
+def test_an_account_in_both_forms(fxmesh: Fxmesh, account: str) -> None:
+    done = fxmesh("account", account)
+    assert done.code == 0
+    assert "balance      500.50 EUR" in done.out
+    assert fxmesh("account", account, "--json").data["account"]["balance"] == "500.50"
+    assert account in fxmesh("accounts").out
+    assert account in {each["accountId"] for each in fxmesh("accounts", "--json").data["accounts"]}
+    assert "demo" in fxmesh("account").out
+
+
+def test_a_request_happens_once(fxmesh: Fxmesh) -> None:
+    name = f"a-{uuid.uuid4().hex[:12]}"
+    arguments = ("accounts", "open", name, "--request-id", f"r-{name}", "--json")
+    assert fxmesh(*arguments).data == fxmesh(*arguments).data
+    again = fxmesh("accounts", "open", name, "--json")
+    assert (again.code, again.error["reason"]) == (4, "ACCOUNT_EXISTS")
+    reused = fxmesh("accounts", "open", f"{name}-b", "--request-id", f"r-{name}", "--json")
+    assert reused.error["reason"] == "REQUEST_ID_REUSED"
+
+
+def test_auto_trading_is_switched(fxmesh: Fxmesh, account: str) -> None:
+    assert fxmesh("accounts", "auto-trade", account, "on", "--json").data["account"]["autoTrade"] is True
+    assert fxmesh("accounts", "auto-trade", account, "off").code == 0
+    assert fxmesh("account", account, "--json").data["account"]["autoTrade"] is False
+    assert fxmesh("accounts", "auto-trade", account, "maybe").code == 2
+
+
+@pytest.mark.parametrize("command", [("account",), ("risk",), ("accounts", "auto-trade")])
+def test_an_unknown_account_says_where_the_known_ones_are(fxmesh: Fxmesh, command: tuple[str, ...]) -> None:
+    done = fxmesh(*command, "nobody", *(("on",) if len(command) == 2 else ()))
+    assert done.code == 4
+    assert "fxmesh accounts" in done.err
+
+
+def test_a_halted_account_refuses_and_resumes(fxmesh: Fxmesh, account: str) -> None:
+    assert "halted" in fxmesh("halt", "--account", account, "--reason", "news").out
+    risk = fxmesh("risk", account)
+    assert risk.code == 0
+    assert "news" in risk.out
+    order = ("order", "buy", "EURUSD", "1000", "--account", account)
+    refused = fxmesh(*order)
+    assert refused.code == 4
+    assert "fxmesh resume" in refused.err
+    assert fxmesh("risk", account, "--json").data["riskState"]["refusals"] == {"TRADING_HALTED": "1"}
+    assert "reducing" in fxmesh("halt", "--reducing", "--account", account).out
+    assert fxmesh(*order, "--json").error["reason"] == "TRADING_REDUCING"
+    (state,) = fxmesh("resume", "--account", account, "--json").data["accounts"]
+    assert state["tradingState"] == "TRADING_STATE_ACTIVE"
+    assert fxmesh("halt", "--account", "nobody").code == 4

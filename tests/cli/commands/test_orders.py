@@ -1,0 +1,136 @@
+"""`order`, `orders`, `fills`, `positions`, `close`."""
+
+import json
+import uuid
+
+import pytest
+
+from services.cli.output import ExitCode
+from tests.cli.commands.conftest import Fxmesh, Watch
+
+
+def account_of_its_own(fxmesh: Fxmesh, prefix: str = "t") -> str:
+    name = f"{prefix}-{uuid.uuid4().hex[:12]}"
+    assert fxmesh("accounts", "open", name, "--deposit", "50000").code == 0
+    return name
+
+
+def test_a_market_order_fills_shows_and_closes(fxmesh: Fxmesh) -> None:
+    account = account_of_its_own(fxmesh)
+    done = fxmesh("order", "buy", "EURUSD", "10000", "--account", account, "--client-order-id", "first")
+    assert (done.code, done.err) == (0, "")
+    assert "client order id  first" in done.out
+
+    order = fxmesh("order", "find", "first", "--account", account, "--json").data["order"]
+    assert (order["side"], order["size"], order["type"]) == ("SIDE_BUY", "10000", "ORDER_TYPE_MARKET")
+    assert order["orderId"] in fxmesh("orders", "--account", account).out
+    (position,) = fxmesh("positions", "--account", account, "--json").data["positions"]
+    assert position["size"] == "10000"
+    assert "EURUSD" in fxmesh("positions", "--account", account).out
+    assert account in {each["accountId"] for each in fxmesh("positions", "--json").data["positions"]}
+    assert fxmesh("positions", "--account", "nobody", "--json").error["reason"] == "UNKNOWN_ACCOUNT"
+    (fill,) = fxmesh("fills", "--account", account, "--json").data["fills"]
+    assert fill["orderId"] == order["orderId"]
+    assert order["orderId"] in fxmesh("fills", "EURUSD", "--account", account).out
+
+    assert fxmesh("close", "EURUSD", "--account", account).code == 0
+    assert "No open positions." in fxmesh("positions", "--account", account).out
+    done = fxmesh("account", account, "--reconcile")
+    assert done.code == 0
+    assert "The books and the fills (2) are equal:" in done.out
+    assert fxmesh("account", account, "--reconcile", "--json").data["reconciliation"]["reconciled"] is True
+
+
+def test_the_same_key_is_one_order_and_another_order_is_refused(fxmesh: Fxmesh) -> None:
+    account = account_of_its_own(fxmesh)
+    arguments = ("order", "sell", "EURUSD", "10000", "--account", account, "--client-order-id", "k", "--json")
+    first, again = fxmesh(*arguments), fxmesh(*arguments)
+    assert first.data["order"]["orderId"] == again.data["order"]["orderId"]
+    other = fxmesh(
+        "order", "sell", "EURUSD", "20000", "--account", account, "--client-order-id", "k", "--json"
+    )
+    assert (other.code, other.error["reason"]) == (4, "DUPLICATE_CLIENT_ORDER_ID")
+
+
+def test_a_size_in_lots_becomes_units_and_a_limit_order_waits(fxmesh: Fxmesh) -> None:
+    account = account_of_its_own(fxmesh)
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    far = f"{float(quote['bid']) * 0.97:.5f}"
+    placed = fxmesh("order", "buy", "eurusd", "0.25lot", "--limit", far, "--account", account, "--json")
+    order = placed.data["order"]
+    assert (order["size"], order["timeInForce"]) == ("25000", "TIME_IN_FORCE_GTC")
+    assert order["orderId"] in fxmesh("orders", "--open", "--account", account).out
+
+    nearer = f"{float(far) + 0.001:.5f}"
+    amended = fxmesh("order", "amend", order["orderId"], "--limit", nearer, "--size", "20000", "--json")
+    assert amended.data["order"]["size"] == "20000"
+    assert nearer in fxmesh("order", "show", order["orderId"]).out
+    stale = fxmesh("order", "amend", order["orderId"], "--size", "1000", "--revision", "1", "--json")
+    assert (stale.code, stale.error["details"]["kind"]) == (4, "ABORTED")
+
+    assert fxmesh("order", "cancel", order["orderId"]).code == 0
+    done = fxmesh("order", "cancel", order["orderId"])
+    assert done.code == 4
+    assert "fxmesh orders" in done.err
+    assert "No orders." in fxmesh("orders", "--open", "--account", account).out
+
+
+def test_all_working_orders_go_at_once(fxmesh: Fxmesh) -> None:
+    account = account_of_its_own(fxmesh)
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    above = f"{float(quote['ask']) * 1.02:.5f}"
+    for _ in range(2):
+        assert fxmesh("order", "buy", "EURUSD", "1000", "--stop", above, "--account", account).code == 0
+    cancelled = fxmesh("order", "cancel", "--all", "--account", account, "--json").data["orders"]
+    assert len(cancelled) == 2
+    assert "No order was working." in fxmesh("order", "cancel", "--all", "--account", account).out
+
+
+@pytest.mark.parametrize("size", ["1e5", "NaN", "1_000", "１０００", "-5", "lot"])
+def test_a_hostile_size_is_named(fxmesh: Fxmesh, size: str) -> None:
+    done = fxmesh("order", "buy", "EURUSD", "--", size)
+    assert done.code == 4
+    assert "\n  size: " in done.err
+
+
+def test_a_refused_check_says_which(fxmesh: Fxmesh) -> None:
+    done = fxmesh("order", "buy", "EURUSD", "10000", "--limit", "9.00000", "--json")
+    assert (done.code, done.error["reason"]) == (4, "PRICE_COLLAR")
+    done = fxmesh("order", "buy", "EURUSD", "10000", "--account", "nobody")
+    assert done.code == 4
+    assert "fxmesh accounts" in done.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("order", "cancel"),
+        ("order", "cancel", "o-1", "--all"),
+        ("order", "buy", "EURUSD", "1000", "--tif", "never"),
+        ("order", "buy", "EURUSD"),
+        ("order", "buy", "EURUSD", "1000", "--limit", "1.1", "--expires", "soon"),
+    ],
+)
+def test_wrong_usage_of_order(fxmesh: Fxmesh, arguments: tuple[str, ...]) -> None:
+    assert fxmesh(*arguments).code == ExitCode.USAGE
+
+
+def test_nothing_is_known_of_what_was_never_placed(fxmesh: Fxmesh) -> None:
+    for command in (("order", "show", "o-none"), ("order", "find", "none"), ("order", "cancel", "o-none")):
+        assert fxmesh(*command, "--json").error["reason"] == "UNKNOWN_ORDER"
+    assert fxmesh("close", "USDCHF").code == 4
+
+
+def test_a_watch_of_orders_begins_with_those_that_work(fxmesh: Fxmesh, watched: Watch) -> None:
+    account = account_of_its_own(fxmesh)
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    far = f"{float(quote['bid']) * 0.97:.5f}"
+    placed = fxmesh("order", "buy", "EURUSD", "1000", "--limit", far, "--account", account, "--json")
+    with watched("orders", "--account", account) as watch:
+        assert watch.stdout is not None
+        working = json.loads(watch.stdout.readline())
+        fxmesh("order", "cancel", placed.data["order"]["orderId"])
+        after = json.loads(watch.stdout.readline())
+        watch.terminate()
+    assert working["orderId"] == after["orderId"] == placed.data["order"]["orderId"]
+    assert after["status"] in ("ORDER_STATUS_PENDING_CANCEL", "ORDER_STATUS_CANCELLED")

@@ -1,0 +1,155 @@
+"""What every command says when the platform, or a part of it, is not there."""
+
+import socket
+from collections.abc import Iterator
+from concurrent import futures
+from typing import Any
+
+import grpc
+import pytest
+
+from tests.cli.commands.conftest import Fxmesh
+
+COMMANDS: list[tuple[str, ...]] = [
+    ("quotes",),
+    ("books",),
+    ("instruments",),
+    ("bars", "EURUSD"),
+    ("bars", "EURUSD", "--watch"),
+    ("bars", "EURUSD", "--history"),
+    ("indicators", "EURUSD"),
+    ("signals",),
+    ("order", "buy", "EURUSD", "10000"),
+    ("order", "cancel", "o-1"),
+    ("order", "amend", "o-1", "--size", "1"),
+    ("order", "show", "o-1"),
+    ("order", "find", "key"),
+    ("orders",),
+    ("fills",),
+    ("positions",),
+    ("close", "EURUSD"),
+    ("account",),
+    ("accounts",),
+    ("accounts", "open", "mine"),
+    ("accounts", "auto-trade", "demo", "off"),
+    ("risk",),
+    ("halt",),
+    ("resume",),
+    ("replay", __file__),
+    ("replays",),
+    ("import", __file__),
+    ("storage",),
+    ("train",),
+    ("models",),
+    ("deploy", "eurusd-1h"),
+    ("predict", "EURUSD"),
+    ("alerts",),
+    ("alerts", "--watch"),
+    ("alerts", "ack", "a-1"),
+    ("alerts", "silence"),
+    ("alerts", "silences"),
+    ("alerts", "rules"),
+    ("services",),
+    ("metrics",),
+]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_without_a_platform_every_command_says_so(typed: Fxmesh, command: tuple[str, ...]) -> None:
+    done = typed(*command)
+    assert (done.code, done.out) == (3, "")
+    assert "No platform runs in" in done.err
+    assert "`fxmesh up`" in done.err
+    assert done.err.count("\n") == 1
+    assert typed(*command, "--json").error["reason"] == "NOT_RUNNING"
+
+
+@pytest.mark.parametrize("command", [("quotes",), ("order", "buy", "EURUSD", "10000")])
+def test_a_service_that_is_down_was_sent_nothing(typed: Fxmesh, command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    done = typed(*command, "--address", f"all=127.0.0.1:{port}")
+    assert done.code == 5
+    assert f"cannot be reached at 127.0.0.1:{port}; nothing was sent" in done.err
+    assert typed(*command, "--address", f"all=127.0.0.1:{port}", "--json").error["reason"] == "SERVICE_DOWN"
+
+
+@pytest.mark.parametrize("text", ["quotes", "nobody=127.0.0.1:1", "market_data=127.0.0.1", "market_data=:x"])
+def test_an_address_that_is_none_is_wrong_usage(typed: Fxmesh, text: str) -> None:
+    done = typed("quotes", "--address", text)
+    assert done.code == 2
+    assert "SERVICE=HOST:PORT" in done.err
+
+
+class GoneAfterReading(grpc.GenericRpcHandler):
+    """Takes each call and breaks off without an answer, as a service that dies."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, str]] = []
+
+    def service(self, handler_call_details: Any) -> Any:
+        metadata = dict(handler_call_details.invocation_metadata)
+
+        def handle(request: bytes, context: grpc.ServicerContext) -> bytes:
+            self.calls.append((handler_call_details.method, metadata["x-correlation-id"]))
+            context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+            raise AssertionError
+
+        return grpc.unary_unary_rpc_method_handler(handle)
+
+
+@pytest.fixture
+def dying(monkeypatch: pytest.MonkeyPatch) -> Iterator[GoneAfterReading]:
+    handler = GoneAfterReading()
+    server = grpc.server(futures.ThreadPoolExecutor(1), handlers=[handler])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setenv("FXMESH_ADDRESS", f"all=127.0.0.1:{port}")
+    yield handler
+    server.stop(None).wait()
+
+
+def test_an_order_without_an_answer_is_unknown_and_can_be_asked_for(
+    typed: Fxmesh, dying: GoneAfterReading
+) -> None:
+    done = typed("order", "buy", "EURUSD", "10000", "--client-order-id", "key-1")
+    assert done.code == 5
+    assert "it is unknown whether order key-1 was placed" in done.err
+    assert "fxmesh order find key-1 --account demo" in done.err
+    (call,) = dying.calls
+    assert call[0].endswith("/PlaceOrder")
+    assert f"correlation id {call[1]}" in done.err
+    error = typed("order", "buy", "EURUSD", "10000", "--json").error
+    assert error["reason"] == "OUTCOME_UNKNOWN"
+    assert error["details"]["correlation_id"] == dying.calls[1][1]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("order", "cancel", "o-1"),
+        ("order", "cancel", "--all"),
+        ("order", "amend", "o-1", "--size", "1"),
+        ("close", "EURUSD"),
+        ("halt",),
+        ("accounts", "open", "mine"),
+        ("accounts", "auto-trade", "demo", "on"),
+        ("replays", "--stop", "r1"),
+        ("train",),
+        ("deploy", "eurusd-1h"),
+        ("alerts", "ack", "a-1"),
+        ("alerts", "silence"),
+    ],
+    ids=" ".join,
+)
+def test_so_is_every_other_change(typed: Fxmesh, dying: GoneAfterReading, command: tuple[str, ...]) -> None:
+    error = typed(*command, "--json").error
+    assert error["reason"] == "OUTCOME_UNKNOWN"
+    assert error["hint"]
+    assert len(dying.calls) == 1
+
+
+def test_a_question_without_an_answer_is_no_unknown_outcome(typed: Fxmesh, dying: GoneAfterReading) -> None:
+    error = typed("orders", "--json").error
+    assert error["reason"] == "PEER_UNAVAILABLE"
+    assert "fxmesh status" in error["hint"]

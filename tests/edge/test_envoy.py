@@ -1,0 +1,101 @@
+"""The configuration follows the contracts, and Envoy takes it."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from google.api import annotations_pb2
+from google.protobuf import descriptor_pool
+from google.protobuf.descriptor_pb2 import FileDescriptorSet
+
+from edge.descriptors import descriptor_set
+from edge.envoy import configuration
+from edge.rest import RestForms
+from edge.settings import Address, EdgeSettings
+from services.cli.edge import find
+from services.runtime.policy import BUILT_IN, method_policy, service_policies
+
+SERVICES = service_policies()
+SETTINGS = EdgeSettings(
+    listen=Address("127.0.0.1", 8080),
+    admin=Address("127.0.0.1", 9901),
+    upstreams={each.name: (Address(each.name.replace("_", "-"), each.grpc_port),) for each in SERVICES},
+    gate_http=Address("127.0.0.1", 9058),
+    gate_grpc=Address("127.0.0.1", 50058),
+    descriptors="contracts.binpb",
+)
+MADE = configuration(SERVICES, SETTINGS)
+
+
+def routes() -> list[dict[str, Any]]:
+    (listener,) = MADE["static_resources"]["listeners"]
+    manager = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    (host,) = manager["route_config"]["virtual_hosts"]
+    assert host["domains"] == ["localhost", "127.0.0.1"]
+    return list(host["routes"])
+
+
+def test_every_method_has_one_route_with_its_deadline_and_no_rest_path_has_any() -> None:
+    by_path = {each["match"]["path"]: each for each in routes() if "path" in each["match"]}
+    pool = descriptor_pool.Default()
+    methods = {
+        f"/{service.full_name}/{method.name}": service.name
+        for service in SERVICES
+        for method in pool.FindServiceByName(service.full_name).methods
+    }
+    assert set(by_path) == {*methods, *BUILT_IN}
+    for path, cluster in methods.items():
+        deadline = method_policy(path).default_deadline_s
+        action = by_path[path]["route"]
+        (header,) = by_path[path]["request_headers_to_add"]
+        assert action["cluster"] == cluster
+        assert action["max_stream_duration"]["grpc_timeout_header_max"] == f"{deadline:.3f}s"
+        assert header["header"] == {"key": "grpc-timeout", "value": f"{deadline * 1000:.0f}m"}
+        assert header["append_action"] == "ADD_IF_ABSENT"
+    assert {each["match"].get("prefix") for each in routes() if "path" not in each["match"]} == {"/"}
+
+
+def test_services_by_name_are_looked_up_and_those_by_address_are_not() -> None:
+    kinds = {each["name"]: each["type"] for each in MADE["static_resources"]["clusters"]}
+    assert set(kinds) == {*(each.name for each in SERVICES), "built_in", "gate"}
+    assert (kinds["trading_gateway"], kinds["gate"]) == ("STRICT_DNS", "STATIC")
+
+
+def test_the_descriptors_hold_what_they_import_and_the_errors() -> None:
+    files = FileDescriptorSet.FromString(descriptor_set(SERVICES)).file
+    seen: set[str] = set()
+    for file in files:
+        assert set(file.dependency) <= seen, file.name
+        seen.add(file.name)
+    assert {"google/rpc/status.proto", "google/rpc/error_details.proto"} <= seen
+    assert descriptor_set(SERVICES) == descriptor_set(SERVICES)
+
+
+def test_the_descriptors_hold_rest_forms_and_neither_rules_nor_policies() -> None:
+    found = FileDescriptorSet.FromString(descriptor_set(SERVICES))
+    names = {file.name for file in found.file}
+    assert "google/api/annotations.proto" in names
+    assert not names & {"buf/validate/validate.proto", "fxmesh/policy/v1/policy.proto"}
+    forms = sum(
+        method.options.HasExtension(annotations_pb2.http)
+        for file in found.file
+        for service in file.service
+        for method in service.method
+    )
+    assert forms == len(RestForms(SERVICES).all)
+
+
+def test_envoy_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "envoy.json"
+    path.write_text(json.dumps(MADE))
+    (tmp_path / "contracts.binpb").write_bytes(descriptor_set(SERVICES))
+    checked = subprocess.run(
+        [find(), "--mode", "validate", "--config-path", path, "--log-level", "error"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert checked.returncode == 0, checked.stderr

@@ -1,0 +1,269 @@
+"""Three instances of market data under steady calls: killed, stopped, frozen, joined by new ones.
+
+Real processes and a caller with all that a client of the mesh has. Times are taken from the caller's side:
+what is in its rotation, and what the instances counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fxmesh.marketdata.v1 import service_pb2 as pb
+from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
+from fxmesh.trading.v1 import service_pb2 as trading
+from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
+from prometheus_client import CollectorRegistry
+
+from interceptors.plan import Place
+from interceptors.standard import client_concerns
+from services.errors import FxError
+from services.runtime.ids import CountedIds
+from tests.kit.instances import NAMES, Caller, Instance, calling
+from tests.kit.nats import NatsServer, own_nats, until, until_async
+
+__all__ = ["own_nats"]
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
+
+SERVICE = "market_data"
+PROMISED_S = 5.0
+"""Within this the dead leave rotation, the new get traffic, and prices go on."""
+SLACK_S = 3.0
+"""For a machine that does other things as well."""
+
+
+@dataclass
+class Platform:
+    """Instances of market data and somebody who calls them."""
+
+    server: NatsServer
+    folder: Path
+    caller: Caller
+    stack: AsyncExitStack
+    instances: list[Instance] = field(default_factory=list)
+    number: int = 0
+
+    def start(self, name: str = SERVICE) -> Instance:
+        self.number += 1
+        feed = {"FXMESH_MARKET_DATA_SYMBOLS": "EURUSD,USDJPY", "FXMESH_MARKET_DATA_TICKS_PER_SECOND": "5"}
+        told = feed if name == SERVICE else {}
+        made = Instance(self.server, name, self.folder / f"{name}-{self.number}", **told)
+        self.stack.callback(made.end)
+        if name == SERVICE:
+            self.instances.append(made)
+        return made
+
+    async def roles(self) -> tuple[Instance, list[Instance]]:
+        """The leader and the others."""
+        leads = [await each.leads() for each in self.instances]
+        assert leads.count(True) == 1
+        leader = self.instances[leads.index(True)]
+        return leader, [each for each in self.instances if each is not leader]
+
+    async def in_rotation(self, *expected: Instance) -> float:
+        """Seconds until the caller's rotation is these."""
+        began, wanted = time.monotonic(), {each.address for each in expected}
+        await until(lambda: set(self.caller.addresses(SERVICE)) == wanted, 30)
+        return time.monotonic() - began
+
+    async def session(self) -> str:
+        """The session that a quote belongs to, asked as any client asks."""
+        stub = self.caller.stub(MarketDataServiceStub, SERVICE)
+        await stub.ListInstruments(pb.ListInstrumentsRequest())
+        answer = await stub.ListQuotes(pb.ListQuotesRequest(symbol=["EURUSD"]))
+        return str(answer.quotes[0].session_id)
+
+
+@asynccontextmanager
+async def platform(server: NatsServer, folder: Path, count: int) -> AsyncIterator[Platform]:
+    async with calling(server) as caller, AsyncExitStack() as stack:
+        made = Platform(server, folder, caller, stack)
+        for _ in range(count):
+            made.start()
+        await asyncio.gather(*(each.ready() for each in made.instances))
+        await made.in_rotation(*made.instances)
+        for each in made.instances:
+            stub = MarketDataServiceStub(caller.channels.at(NAMES[SERVICE], each.address))
+            await until_async(partial(_quoted, stub), 2)
+        yield made
+
+
+async def _quoted(stub: Any) -> int:
+    return len((await stub.ListQuotes(pb.ListQuotesRequest())).quotes)
+
+
+RETRIES = Place.RETRY in client_concerns(CountedIds("asked"), CollectorRegistry())
+"""What lets an instance die unfelt: the call is made again on another one."""
+
+
+def no_call_failed(caller: Caller) -> None:
+    assert caller.answered.total() > 0
+    if RETRIES:
+        assert caller.failed == []
+
+
+async def test_a_killed_follower_is_not_felt_and_a_new_instance_gets_its_share(
+    own_nats: NatsServer, tmp_path: Path
+) -> None:
+    async with platform(own_nats, tmp_path, 3) as made:
+        leader, (killed, left) = await made.roles()
+        async with made.caller.load(made.session):
+            await made.caller.answers()
+            killed.signal(signal.SIGKILL)
+            assert await made.in_rotation(leader, left) < PROMISED_S + SLACK_S
+            await made.caller.answers()
+            new = made.start()
+            await new.ready()
+            ready = time.monotonic()
+
+            async def served() -> bool:
+                method = {"grpc_method": "ListQuotes", "grpc_code": "OK"}
+                return await new.metric("grpc_server_handled_total", **method) > 0
+
+            await until_async(served, expected=True)
+            assert time.monotonic() - ready < PROMISED_S + SLACK_S
+        no_call_failed(made.caller)
+        assert len(made.caller.answered) == 1  # one session all the while
+
+
+async def test_a_killed_leader_is_not_felt_and_prices_go_on(own_nats: NatsServer, tmp_path: Path) -> None:
+    async with platform(own_nats, tmp_path, 3) as made:
+        leader, others = await made.roles()
+        before = await made.session()
+        async with made.caller.load(made.session):
+            await made.caller.answers()
+            leader.signal(signal.SIGKILL)
+            killed = time.monotonic()
+            await until(lambda: len(made.caller.answered) == 2)
+            assert time.monotonic() - killed < PROMISED_S + SLACK_S
+            assert await made.in_rotation(*others) < PROMISED_S + SLACK_S
+            await made.caller.answers()
+        no_call_failed(made.caller)
+        made.instances.remove(leader)
+        new, (follower,) = await made.roles()
+        sessions = await made.caller.stub(MarketDataServiceStub, SERVICE).ListFeedSessions(
+            pb.ListFeedSessionsRequest()
+        )
+        assert [each.active for each in sessions.sessions] == [True, False]
+        assert sessions.sessions[1].session_id == before
+        assert await new.metric("fxmesh_leadership_changes_total") == 2
+        assert await follower.metric("fxmesh_registry_lease_expired_total") == 1
+
+
+async def test_trading_reads_on_from_another_instance(own_nats: NatsServer, tmp_path: Path) -> None:
+    async with platform(own_nats, tmp_path, 3) as made:
+        await made.start("trading_gateway").ready()
+        leader, _ = await made.roles()
+        stub = made.caller.stub(TradingServiceStub, "trading_gateway")
+
+        async def read() -> int:
+            """Ticks that trading has read of the session that quotes belong to now."""
+            asked = trading.GetSessionProgressRequest(session_id=await made.session())
+            with suppress(FxError):  # not heard of yet
+                feeds = (await stub.GetSessionProgress(asked)).feeds
+                return sum(each.sequence for each in feeds if not each.session_ended)
+            return 0
+
+        async def reading() -> bool:
+            return await read() > 20
+
+        await until_async(reading, expected=True)
+        before = await made.session()
+        leader.signal(signal.SIGKILL)
+        killed = time.monotonic()
+
+        async def moved() -> bool:
+            with suppress(FxError):
+                return await made.session() != before and await read() > 0
+            return False
+
+        await until_async(moved, expected=True)
+        assert time.monotonic() - killed < 2 * PROMISED_S + SLACK_S
+        ended = (await stub.GetSessionProgress(trading.GetSessionProgressRequest(session_id=before))).feeds
+        assert all(each.session_ended for each in ended)
+
+
+async def test_instances_stopped_in_good_order_under_load_fail_no_call(
+    own_nats: NatsServer, tmp_path: Path
+) -> None:
+    async with platform(own_nats, tmp_path, 3) as made:
+        leader, (stopped, left) = await made.roles()
+        async with made.caller.load(made.session, width=16):
+            await made.caller.answers(100)
+            stopped.signal(signal.SIGTERM)
+            await made.in_rotation(leader, left)
+            assert await stopped.ended() == 0
+            await made.caller.answers(100)
+            leader.signal(signal.SIGTERM)
+            await made.in_rotation(left)
+            assert await leader.ended() == 0
+            await until(lambda: len(made.caller.answered) == 2)
+            await made.caller.answers(100)
+        assert made.caller.failed == []
+
+
+async def test_a_frozen_follower_leaves_rotation_and_comes_back(own_nats: NatsServer, tmp_path: Path) -> None:
+    async with platform(own_nats, tmp_path, 2) as made:
+        leader, (frozen,) = await made.roles()
+        async with made.caller.load(made.session):
+            frozen.signal(signal.SIGSTOP)
+            stopped = time.monotonic()
+            assert await made.in_rotation(leader) < PROMISED_S + SLACK_S
+            await until(lambda: time.monotonic() - stopped > 10)
+            await made.caller.answers()
+            frozen.signal(signal.SIGCONT)
+            assert await made.in_rotation(leader, frozen) < PROMISED_S + SLACK_S
+        assert await leader.leads()
+        assert not await frozen.leads()
+        assert len(made.caller.answered) == 1
+
+
+async def test_a_leader_that_wakes_up_after_it_was_replaced_follows(
+    own_nats: NatsServer, tmp_path: Path
+) -> None:
+    async with platform(own_nats, tmp_path, 2) as made:
+        frozen, (other,) = await made.roles()
+        before = await made.session()
+        frozen.signal(signal.SIGSTOP)
+        stopped = time.monotonic()
+        await until_async(other.leads, expected=True)
+        assert time.monotonic() - stopped < PROMISED_S + SLACK_S
+        await until(lambda: time.monotonic() - stopped > 10)
+        frozen.signal(signal.SIGCONT)
+        await made.in_rotation(frozen, other)
+        await until_async(frozen.leads, expected=False)
+        assert await other.leads()
+        async with made.caller.load(made.session):
+            await made.caller.answers(40)
+            made.caller.answered.clear()
+            await made.caller.answers(40)
+        assert before not in made.caller.answered
+        assert len(made.caller.answered) == 1
+
+
+async def test_a_restart_of_nats_changes_neither_rotation_nor_session(
+    own_nats: NatsServer, tmp_path: Path
+) -> None:
+    async with platform(own_nats, tmp_path, 3) as made:
+        leader, _ = await made.roles()
+        async with made.caller.load(made.session):
+            await made.caller.answers()
+            own_nats.kill()
+            down = time.monotonic()
+            await until(lambda: time.monotonic() - down > 4)
+            assert len(made.caller.addresses(SERVICE)) == 3
+            own_nats.start()
+            await until_async(leader.leads, expected=True)
+            await made.caller.answers(40)
+            assert len(made.caller.addresses(SERVICE)) == 3
+        assert made.caller.failed == []
+        assert len(made.caller.answered) == 1

@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+import sqlalchemy as sa
+from google.protobuf.message import Message
+
+from services.errors import FxError, Kind
+from services.runtime import context
+from services.runtime.clock import WallClock
+from services.runtime.memory_bus import MemoryBroker, MemoryBus
+from services.runtime.outbox import Outbox, OutboxRelay
+from services.runtime.ports import Subscription
+from services.runtime.store import SqliteStore
+from tests.kit.buses import Collector
+from tests.kit.events import order, quiet_log, service
+from tests.kit.nats import until
+
+METADATA = sa.MetaData()
+ORDERS = sa.Table("orders", METADATA, sa.Column("id", sa.Integer, primary_key=True))
+OUTBOX = Outbox(METADATA)
+
+
+class FlakyBus(MemoryBus):
+    """Fails as often as told, before or after the events are stored."""
+
+    failures_before = 0
+    failures_after = 0
+
+    async def publish_many(self, events: Iterable[Message], *, causation_id: str | None = None) -> None:
+        if self.failures_before:
+            self.failures_before -= 1
+            raise FxError(Kind.UNAVAILABLE, "BUS_UNAVAILABLE", "away")
+        await super().publish_many(events, causation_id=causation_id)
+        if self.failures_after:
+            self.failures_after -= 1
+            raise FxError(Kind.UNAVAILABLE, "BUS_UNAVAILABLE", "acknowledgement lost")
+
+
+@dataclass
+class World:
+    """One service with an outbox and one that consumes."""
+
+    store: SqliteStore
+    bus: FlakyBus
+    relay: OutboxRelay
+    got: Collector
+
+    async def place(self, number: int) -> None:
+        """Commit an order together with its event."""
+
+        def run(connection: sa.Connection) -> None:
+            connection.execute(ORDERS.insert().values(id=number))
+            OUTBOX.append(connection, order(number))
+
+        await self.store.write(run)
+        self.relay.wake()
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    broker = MemoryBroker(WallClock(), quiet_log())
+    bus = FlakyBus(broker, service("trading_gateway"), WallClock(), quiet_log())
+    consumer = broker.bus(service("data_pipeline"))
+    got = Collector()
+    await consumer.subscribe(Subscription((type(order(1)),), got))
+    store = SqliteStore.open(tmp_path / "store.db", METADATA)
+    relay = OutboxRelay(OUTBOX.store(store), bus, quiet_log())
+    yield World(store, bus, relay, got)
+    await consumer.close()
+    await store.close()
+
+
+async def run_until_settled(relay: OutboxRelay) -> None:
+    running = asyncio.create_task(relay.run())
+    async with asyncio.timeout(20):
+        await relay.settled()
+    running.cancel()
+    await asyncio.wait((running,))
+
+
+async def test_committed_events_are_published_in_order_and_removed(world: World) -> None:
+    for number in range(1, 601):
+        await world.place(number)
+
+    await run_until_settled(world.relay)
+    await until(lambda: len(world.got.deliveries) == 600)
+
+    assert world.got.events == [order(number) for number in range(1, 601)]
+    assert await OUTBOX.store(world.store).backlog() == 0
+    assert world.relay.backlog == 0
+
+
+async def test_a_rolled_back_event_is_never_published(world: World) -> None:
+    await world.place(1)
+    with pytest.raises(sa.exc.IntegrityError):
+        await world.place(1)
+    await world.place(2)
+
+    await run_until_settled(world.relay)
+    await until(lambda: len(world.got.deliveries) == 2)
+
+    assert world.got.events == [order(1), order(2)]
+
+
+async def test_a_bus_that_is_away_delays_and_loses_nothing(world: World) -> None:
+    world.bus.failures_before = 3
+    running = asyncio.create_task(world.relay.run())
+    await world.place(1)
+    await until(lambda: world.relay.stuck_s > 0)
+    await world.place(2)
+    async with asyncio.timeout(20):
+        await world.relay.settled()
+    running.cancel()
+    await asyncio.wait((running,))
+    await until(lambda: len(world.got.deliveries) == 2)
+
+    assert world.got.events == [order(1), order(2)]
+    assert world.relay.stuck_s == 0
+
+
+async def test_a_lost_acknowledgement_publishes_again_and_doubles_nothing(world: World) -> None:
+    world.bus.failures_after = 2
+    for number in (1, 2, 3):
+        await world.place(number)
+
+    await run_until_settled(world.relay)
+    await until(lambda: len(world.got.deliveries) == 3)
+
+    assert world.got.events == [order(1), order(2), order(3)]
+
+
+async def test_rows_of_an_earlier_process_are_published_at_start(world: World) -> None:
+    await world.place(1)
+    fresh = OutboxRelay(OUTBOX.store(world.store), world.bus, quiet_log())
+
+    await run_until_settled(fresh)
+    await until(lambda: world.got.deliveries)
+
+    assert world.got.events == [order(1)]
+
+
+async def test_an_event_keeps_the_story_it_was_committed_in(world: World) -> None:
+    async def request(number: int, correlation: str, cause: str) -> None:
+        context.correlation_id.set(correlation)
+        context.causation_id.set(cause)
+        await world.place(number)
+
+    for number, correlation in ((1, "a"), (2, "a"), (3, "b")):
+        await asyncio.create_task(request(number, correlation, f"cause-{number}"))
+    await run_until_settled(world.relay)
+    await until(lambda: len(world.got.deliveries) == 3)
+
+    assert [
+        (each.headers["correlation-id"], each.headers["causation-id"]) for each in world.got.deliveries
+    ] == [("a", "cause-1"), ("a", "cause-2"), ("b", "cause-3")]

@@ -1,0 +1,19 @@
+"""A running trading service on a database of its own."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest_asyncio
+
+from tests.trading_gateway.world import World
+
+
+@pytest_asyncio.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Started, with the live session announced and one quote of EURUSD."""
+    made = World(tmp_path)
+    await made.start()
+    await made.announce()
+    await made.tick(("1.10000", "1.10010"))
+    yield made
+    await made.stop()

@@ -1,0 +1,150 @@
+"""When the store fails nothing half-done is seen, and the books are what is stored once it works again."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from services.errors import FxError, Kind
+from services.runtime.store import SqliteStore
+from services.trading_gateway.adapters.schema import Schema
+from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.domain.changes import Changes
+from services.trading_gateway.domain.terms import terms
+from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
+from services.trading_gateway.ports import FillQuery, OrderQuery, Store, TicksCame, Told
+from tests.trading_gateway.kit import SECOND
+from tests.trading_gateway.world import World, until
+
+FULL = FxError(Kind.RESOURCE_EXHAUSTED, "DISK_FULL", "no space left")
+
+
+class FailingStore(SqliteTradingStore):
+    """Fails the commits it is told to fail."""
+
+    def __init__(self, database: SqliteStore, schema: Schema) -> None:
+        super().__init__(database, schema)
+        self.failures: list[FxError | None] = []
+
+    async def commit(self, changes: Changes, told: Told) -> None:
+        failure = self.failures.pop(0) if self.failures else None
+        if failure is not None:
+            raise failure
+        await super().commit(changes, told)
+
+
+class FailingWorld(World):
+    """A world on such a store."""
+
+    def store_of(self, database: SqliteStore, schema: Schema) -> Store:
+        self.failing = FailingStore(database, schema)
+        return self.failing
+
+
+async def made(folder: Path) -> FailingWorld:
+    world = FailingWorld(folder)
+    await world.start()
+    await world.announce()
+    await world.tick(("1.10000", "1.10010"))
+    world.run("recover")
+    return world
+
+
+async def read_again(world: FailingWorld) -> None:
+    """Wait for the new books, and send the ticks that the feed would send again."""
+    await until(lambda: world.desk.standing is not None)
+    for ticks in world.sent:
+        await world.reading.read(TicksCame(ticks, 0, ended=False))
+
+
+async def test_an_order_that_could_not_be_stored_never_was(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    world.failing.failures = [FULL]
+    with pytest.raises(FxError, match="DISK_FULL"):
+        await world.place("a", Side.BUY)
+    await read_again(world)
+
+    with pytest.raises(FxError, match="UNKNOWN_ORDER"):
+        await world.orders.find("demo", "a")
+    assert (await world.place("a", Side.BUY)).status is OrderStatus.FILLED
+    assert (await world.accounts.reconcile("demo")).reconciled
+    await world.stop()
+
+
+async def test_a_fill_that_could_not_be_stored_is_made_again(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    world.failing.failures = [None, FULL]
+    with pytest.raises(FxError, match="DISK_FULL"):
+        await world.place("a", Side.BUY)
+    await read_again(world)
+
+    assert (await world.place("a", Side.BUY)).status is OrderStatus.FILLED
+    assert len(await world.orders.fills(FillQuery("demo"))) == 1
+    await world.stop()
+
+
+async def test_what_follows_a_failed_commit_fails_with_it(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    world.failing.failures = [None, None, FULL]
+    results = await asyncio.gather(
+        *(world.place(f"k{number}", Side.BUY, "1000") for number in range(8)), return_exceptions=True
+    )
+    assert any(isinstance(each, FxError) for each in results)
+    await read_again(world)
+
+    for number in range(8):
+        assert (await world.place(f"k{number}", Side.BUY, "1000")).status is OrderStatus.FILLED
+    orders = await world.orders.page(OrderQuery("demo"))
+    assert [order.number for order in orders] == list(range(8, 0, -1))
+    assert len(await world.orders.fills(FillQuery("demo"))) == 8
+    assert (await world.accounts.reconcile("demo")).reconciled
+    journal = await world.store.journal(0, 10_000)
+    assert [entry.number for entry in journal] == list(range(1, len(journal) + 1))
+    await world.stop()
+
+
+async def test_progress_is_never_stored_past_a_change_that_was_not(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    await world.place("rest", Side.BUY, type_=OrderType.LIMIT, limit="1.09900")
+    engine = world.desk.engine
+    world.failing.failures = [FULL]
+    with pytest.raises(FxError, match="DISK_FULL"):
+        await world.tick(("1.09880", "1.09890"))  # fills the order
+    engine.journal.note_progress()
+    with pytest.raises(FxError, match="a commit before this one failed"):
+        await world.store.commit(engine.take_changes(), Told())
+    await read_again(world)
+
+    order = await world.orders.find("demo", "rest")
+    assert (order.status, order.notional) == (OrderStatus.FILLED, order.filled * 109_890)
+    await world.stop()
+
+
+async def test_progress_without_inputs_is_kept_but_not_journalled(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    before = await world.store.journal(0, 1_000)
+    with world.desk.step() as engine:
+        engine.journal.note_progress()
+    await world.desk.settle()
+    assert await world.store.journal(0, 1_000) == before
+    await world.restart()
+    assert world.desk.engine.positions() == [("syn-1", "EURUSD", 1)]
+    await world.stop()
+
+
+async def test_a_request_that_no_column_could_hold_is_refused_and_the_books_stay(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    generation, year_9999 = world.desk.generation, 253_402_300_799 * SECOND
+    wanted = terms(
+        "EURUSD", Side.BUY, OrderType.LIMIT, "1000", "1.05", "", TimeInForce.GTD, expires_ns=year_9999
+    )
+    with pytest.raises(FxError) as refused:
+        await world.orders.place("demo", "far", wanted)
+    assert refused.value.kind is Kind.INVALID_ARGUMENT
+    assert [each.field for each in refused.value.violations] == ["terms.expires_ns"]
+
+    assert (await world.place("next", Side.BUY)).status is OrderStatus.FILLED
+    assert world.desk.generation == generation
+    await world.stop()
