@@ -11,6 +11,7 @@ import asyncio
 import inspect
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 import grpc
@@ -180,11 +181,24 @@ async def _write_answers(handler: Handler, request: Message | Any, context: Cont
         return
     try:
         async for answer in answers:
-            await context.write(answer)
+            try:
+                await context.write(answer)
+            except (asyncio.CancelledError, grpc.aio.InternalError):  # the second: a dead caller, see `run`
+                await _cancel(answers)
+                raise
     finally:
-        # A cancelled call must reach the generator's own `finally` now, not at garbage collection.
+        # A call that ends must reach the generator's own `finally` now, not at garbage collection.
         if inspect.isasyncgen(answers):
             await answers.aclose()
+
+
+async def _cancel(answers: AsyncIterator[Message]) -> None:
+    """Let a handler see the end of its call as CancelledError at its `yield` too, as at any `await` of its
+    own: closing it would raise GeneratorExit there, and what it does on cancellation would not be done.
+    """
+    if inspect.isasyncgen(answers):
+        with suppress(asyncio.CancelledError, StopAsyncIteration):
+            await answers.athrow(asyncio.CancelledError())
 
 
 async def run(plan: Plan[ServerCall], context: Context, work: Work[Answer]) -> Answer:
