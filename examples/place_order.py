@@ -8,10 +8,11 @@ import asyncio
 import uuid
 
 import grpc
-from credentials import credentials
 from fxmesh.trading.v1 import service_pb2, trading_pb2
 from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
 from fxmesh.types.v1 import market_pb2
+
+from services.cli.credentials import channel_credentials
 
 parser = argparse.ArgumentParser(description="Buy at the market.")
 parser.add_argument("symbol", nargs="?", default="EURUSD")
@@ -21,7 +22,7 @@ options = parser.parse_args()
 
 
 async def main() -> None:
-    async with grpc.aio.secure_channel(options.trading, credentials()) as channel:
+    async with grpc.aio.secure_channel(options.trading, channel_credentials()) as channel:
         trading = TradingServiceStub(channel)
         wanted = service_pb2.PlaceOrderRequest(
             account_id="demo",

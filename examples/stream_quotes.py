@@ -7,9 +7,10 @@ import argparse
 import asyncio
 
 import grpc
-from credentials import credentials
 from fxmesh.marketdata.v1 import service_pb2
 from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
+
+from services.cli.credentials import channel_credentials
 
 parser = argparse.ArgumentParser(description="Follow quotes.")
 parser.add_argument("symbols", nargs="*", default=["EURUSD"])
@@ -19,7 +20,7 @@ options = parser.parse_args()
 
 
 async def main() -> None:
-    async with grpc.aio.secure_channel(options.market_data, credentials()) as channel:
+    async with grpc.aio.secure_channel(options.market_data, channel_credentials()) as channel:
         wanted = service_pb2.StreamQuotesRequest(symbol=options.symbols)
         answers = MarketDataServiceStub(channel).StreamQuotes(wanted, timeout=3600)
         seen = 0

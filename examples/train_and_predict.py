@@ -11,7 +11,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
-from credentials import credentials
 from fxmesh.inference.v1 import service_pb2 as inference
 from fxmesh.inference.v1.service_pb2_grpc import InferenceServiceStub
 from fxmesh.pipeline.v1 import pipeline_pb2
@@ -20,6 +19,8 @@ from fxmesh.pipeline.v1.service_pb2_grpc import PipelineServiceStub
 from fxmesh.workbench.v1 import service_pb2 as workbench
 from fxmesh.workbench.v1 import workbench_pb2
 from fxmesh.workbench.v1.service_pb2_grpc import WorkbenchServiceStub
+
+from services.cli.credentials import channel_credentials
 
 PIECE = 128 * 1024
 
@@ -50,7 +51,7 @@ async def imported() -> None:
         for start in range(0, len(content), PIECE):
             yield pipeline.ImportFileRequest(content=content[start : start + PIECE])
 
-    async with grpc.aio.secure_channel(options.pipeline, credentials()) as channel:
+    async with grpc.aio.secure_channel(options.pipeline, channel_credentials()) as channel:
         storage = PipelineServiceStub(channel)
         execution = (await storage.ImportFile(parts(), timeout=300)).execution
         watch = pipeline.StreamPipelineExecutionRequest(execution_id=execution.execution_id)
@@ -63,7 +64,7 @@ async def imported() -> None:
 
 async def trained() -> int:
     """The version that was trained and deployed."""
-    async with grpc.aio.secure_channel(options.workbench, credentials()) as channel:
+    async with grpc.aio.secure_channel(options.workbench, channel_credentials()) as channel:
         models = WorkbenchServiceStub(channel)
         order = workbench.StartTrainingRequest(
             request_id=uuid.uuid4().hex, symbol=options.symbol, deploy_to=endpoint, seed=1
@@ -83,7 +84,7 @@ async def trained() -> int:
 async def predicted(version: int) -> None:
     """Asks until the version serves: it is loaded a moment after it is deployed."""
     question = inference.PredictRequest(symbol=options.symbol, contributions=True)
-    async with grpc.aio.secure_channel(options.inference, credentials()) as channel:
+    async with grpc.aio.secure_channel(options.inference, channel_credentials()) as channel:
         for _ in range(300):
             try:
                 prediction = (await InferenceServiceStub(channel).Predict(question, timeout=10)).prediction

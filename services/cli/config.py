@@ -1,4 +1,4 @@
-"""What the command takes from the environment beyond its options (FXMESH_HOME is an option's default).
+"""What the command takes from the environment beyond its options, and what programs on the stubs take.
 
 The processes it starts inherit all of it, so that `FXMESH_TRADING_GATEWAY_...=... fxmesh up` reaches its
 service.
@@ -7,6 +7,9 @@ service.
 from __future__ import annotations
 
 import os
+from pathlib import Path
+
+from services.cli.options import DEFAULT_HOME, HOME
 
 KEY = "FXMESH_KEY"
 
@@ -14,6 +17,11 @@ KEY = "FXMESH_KEY"
 def api_key() -> str:
     """The API key to call with instead of the operator's token; empty for none."""
     return os.environ.get(KEY, "").strip()
+
+
+def home_folder() -> Path:
+    """The folder of the platform that is meant where no option can name it."""
+    return Path(os.environ.get(HOME) or DEFAULT_HOME)
 
 
 def inherited_environment() -> dict[str, str]:

@@ -1,4 +1,5 @@
 """What a command calls with: the API key in FXMESH_KEY, else the operator's token in the platform's folder.
+A program on the stubs gets the same from `channel_credentials`.
 
 Whoever may read that folder is the operator. The token goes to this machine only: an address elsewhere, given
 with --address, could be anybody's.
@@ -10,10 +11,14 @@ import ipaddress
 import time
 from base64 import urlsafe_b64decode
 from json import loads
+from typing import TYPE_CHECKING
 
-from services.cli.config import api_key
+from services.cli.config import api_key, home_folder
 from services.cli.home import Home
 from services.cli.output import CliError, ExitCode
+
+if TYPE_CHECKING:
+    from grpc import ChannelCredentials
 
 OPERATOR = "operator"
 
@@ -39,6 +44,20 @@ def operator_token(home: Home) -> str:
     if until < time.time():
         raise _none(home, "has only a token that has expired")
     return token
+
+
+def channel_credentials() -> ChannelCredentials:
+    """For `grpc.secure_channel` and `grpc.aio.secure_channel` to a port of this machine without TLS.
+
+    gRPC itself refuses them for any other address. Raises CliError NO_TOKEN where there is neither key nor
+    token. A token is good for most of an hour: a program that runs longer is for a key.
+    """
+    import grpc
+
+    token = api_key() or operator_token(Home.at(home_folder()))
+    return grpc.composite_channel_credentials(
+        grpc.local_channel_credentials(), grpc.access_token_call_credentials(token)
+    )
 
 
 def _none(home: Home, why: str) -> CliError:

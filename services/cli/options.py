@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
+HOME = "FXMESH_HOME"
 HomeOption = Annotated[
     Path,
-    typer.Option(
-        "--home", envvar="FXMESH_HOME", help="Folder that holds the state, logs and data of a platform."
-    ),
+    typer.Option("--home", envvar=HOME, help="Folder that holds the state, logs and data of a platform."),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 

@@ -70,7 +70,7 @@ def test_the_few_lines_of_the_readme_trade(live: LivePlatform, repository: Path)
     (script,) = re.findall(
         r"^```python\n(.*?)^```$", (repository / "README.md").read_text(), re.DOTALL | re.MULTILINE
     )
-    assert len(script.splitlines()) <= 16
+    assert len(script.splitlines()) <= 12
     here = script.replace("localhost:50051", f"localhost:{live.ports['trading_gateway']['grpc']}")
     assert here != script
     (line,) = run(live, repository, "-c", here)
