@@ -23,7 +23,7 @@ from services.cli.supervisor.view import where_to_look
 from services.runtime.policy import Shape, method_policy, service_policies
 from tests.kit.edge import Answer, Envoy, ask
 from tests.kit.live import LivePlatform, eventually
-from tests.kit.processes import free_port
+from tests.kit.ports import free_port
 from tools.manifests import CONTRACTS, EDGE_FOLDER
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]

@@ -21,6 +21,7 @@ from services.runtime.policy import service_policies
 from tests.k8s.manifests import Json, Manifests, container, containers
 from tests.kit.events import quiet_log
 from tests.kit.nats import find_program
+from tests.kit.ports import free_port
 
 SERVICES = {each.name: each for each in service_policies()}
 pytestmark = pytest.mark.integration
@@ -64,9 +65,7 @@ class Here:
     """NATS of an overlay on this machine: other ports, another folder, chance for Secrets."""
 
     def __init__(self, built: Manifests, folder: Path) -> None:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self.port = int(probe.getsockname()[1])
+        self.port = free_port()
         # As the script makes them, and one that would be a number without its letter.
         self.secrets = {name: f"p{secrets.randbelow(10**12)}e9" for name in passwords(built).values()}
         self.environment = {name: self.secrets[each] for name, each in passwords(built).items()}

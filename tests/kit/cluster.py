@@ -10,7 +10,7 @@ from pathlib import Path
 import nats
 
 from tests.kit.nats import NatsServer, find_program
-from tests.kit.processes import free_port
+from tests.kit.ports import free_port
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from interceptors.standard import server_concerns
 from services.cli.edge import find
 from services.runtime.ids import CountedIds
 from services.runtime.policy import service_policies
-from tests.kit.processes import HOST, free_port
+from tests.kit.ports import HOST, free_port
 
 _START_LIMIT_S = 20.0
 

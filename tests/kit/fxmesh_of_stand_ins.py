@@ -15,7 +15,8 @@ from services.cli.main import main
 from services.cli.supervisor import start
 from services.cli.supervisor.plan import Plan
 from services.cli.supervisor.probe import HttpProbe
-from tests.kit.processes import HOST, plan_of
+from tests.kit.ports import HOST
+from tests.kit.processes import plan_of
 
 
 def make_from(told: dict[str, Any]) -> start.MakePlan:

@@ -29,7 +29,7 @@ from services.runtime.policy import service_policies
 from services.runtime.registry import NatsRegistry
 from tests.kit.events import quiet_log
 from tests.kit.nats import NatsServer, until, until_async
-from tests.kit.processes import free_port
+from tests.kit.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 START_S = 60.0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import socket
 import subprocess
 import time
 import urllib.error
@@ -13,6 +12,8 @@ import urllib.parse
 import urllib.request
 from pathlib import Path
 from typing import Any
+
+from tests.kit.ports import free_port
 
 PROGRAM = "jaeger-all-in-one"
 _TOOLS = Path(__file__).parents[2] / ".tools"
@@ -36,7 +37,7 @@ class Jaeger:
     """One process, from construction to `stop`."""
 
     def __init__(self, program: str, log: Path) -> None:
-        otlp, query, *others = _free_ports(2 + len(_OTHERS))
+        otlp, query, *others = (free_port() for _ in range(2 + len(_OTHERS)))
         self.endpoint = f"127.0.0.1:{otlp}"
         self._query = f"http://127.0.0.1:{query}/api"
         options = {"collector.otlp.grpc": otlp, "query.http-server": query} | dict(
@@ -73,14 +74,3 @@ class Jaeger:
         except (urllib.error.URLError, ConnectionError):
             return False
         return True
-
-
-def _free_ports(count: int) -> list[int]:
-    """Held together while they are chosen, so that they differ."""
-    probes = [socket.socket() for _ in range(count)]
-    for probe in probes:
-        probe.bind(("127.0.0.1", 0))
-    ports = [int(probe.getsockname()[1]) for probe in probes]
-    for probe in probes:
-        probe.close()
-    return ports

@@ -21,6 +21,7 @@ import pytest
 import pytest_asyncio
 
 from services.cli.nats import find_or_fetch, write_config
+from tests.kit.ports import HOST, free_port
 
 T = TypeVar("T")
 
@@ -38,16 +39,14 @@ class NatsServer:
         self._program = program
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            self._port = int(probe.getsockname()[1])
+        self._port = free_port()
         self._store = folder / "store"
-        write_config(self._config, "127.0.0.1", self._port, self._store, users)
+        write_config(self._config, HOST, self._port, self._store, users)
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
-        return f"nats://127.0.0.1:{self._port}"
+        return f"nats://{HOST}:{self._port}"
 
     def start(self) -> None:
         """Start and return once it takes connections."""
@@ -102,7 +101,7 @@ class NatsServer:
 
     def _answers(self) -> bool:
         try:
-            with socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
+            with socket.create_connection((HOST, self._port), timeout=1) as connection:
                 return connection.recv(4) == b"INFO"
         except OSError:
             return False

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import socket
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -19,18 +18,12 @@ from services.cli.supervisor.probe import HttpProbe
 from services.cli.supervisor.process import Timings
 from services.cli.supervisor.state import Condition, Phase, ProcessState, RunState
 from services.cli.supervisor.supervisor import Supervisor
+from tests.kit.ports import HOST, free_port
 
 STAND_IN = Path(__file__).with_name("stand_in.py")
-HOST = "127.0.0.1"
 QUICK = Timings(
     start_limit=20.0, probe_starting=0.01, probe_running=0.02, backoff_first=0.05, backoff_limit=0.2
 )
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
 
 
 def stand_in(home: Home, name: str, behaviour: str = "serves", drain_s: float = 10.0) -> ProcessSpec:

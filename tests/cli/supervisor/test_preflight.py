@@ -11,7 +11,8 @@ from services.cli.output import CliError
 from services.cli.supervisor import failure, preflight
 from services.cli.supervisor.plan import Choices, make_plan, ports_to_move
 from services.runtime.policy import service_policies
-from tests.kit.processes import HOST, plan_of, stand_in
+from tests.kit.ports import HOST
+from tests.kit.processes import plan_of, stand_in
 
 
 def test_the_folders_of_a_home_are_made(home: Home) -> None:

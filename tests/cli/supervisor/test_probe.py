@@ -14,7 +14,7 @@ from services.cli.supervisor.state import Condition
 from services.runtime.health import Health
 from services.runtime.http import HttpEndpoint
 from tests.kit.nats import NatsServer, own_nats
-from tests.kit.processes import free_port
+from tests.kit.ports import free_port
 
 __all__ = ["own_nats"]
 
