@@ -5,49 +5,24 @@ from __future__ import annotations
 import asyncio
 import urllib.request
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 import pytest_asyncio
 from prometheus_client.parser import text_string_to_metric_families
 
-from services.runtime.registry import NatsRegistry
-from tests.fakes.echo import SERVICE, service_pb2_grpc
-from tests.fakes.echo.service import Request
+from tests.kit.fleet import Fleet, fleet_of
 from tests.kit.load import Load
-from tests.kit.nats import NatsServer, nats_server, shared_nats, until
-from tests.kit.service_process import ServiceProcess, calling_by_registry, service_process
+from tests.kit.nats import NatsServer, nats_server, shared_nats
+from tests.kit.service_process import ServiceProcess, service_process
 
 __all__ = ["nats_server", "shared_nats"]
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 
 
-@dataclass
-class Fleet:
-    """Three instances of one service, and a caller that finds them through the registry."""
-
-    instances: list[ServiceProcess]
-    stub: Any
-    registry: NatsRegistry
-
-    def known(self, process: ServiceProcess) -> bool:
-        return process.address in self.registry.endpoints(SERVICE)
-
-    async def call(self) -> Any:
-        return await self.stub.Unary(Request(), timeout=5)
-
-
 @pytest_asyncio.fixture
 async def fleet(tmp_path: Path, nats_server: NatsServer) -> AsyncIterator[Fleet]:
-    async with AsyncExitStack() as stack:
-        starting = [service_process(tmp_path / str(number), nats_server) for number in range(3)]
-        instances = await asyncio.gather(*(stack.enter_async_context(each) for each in starting))
-        channels, registry = await stack.enter_async_context(calling_by_registry(nats_server))
-        made = Fleet(list(instances), service_pb2_grpc.EchoServiceStub(channels.to(SERVICE)), registry)
-        await until(lambda: all(map(made.known, instances)))
+    async with fleet_of(3, tmp_path, nats_server) as made:
         yield made
 
 
@@ -65,7 +40,7 @@ async def test_no_call_fails_when_an_instance_is_killed(fleet: Fleet) -> None:
     load = Load(fleet.call)
     await load.more(200)
     fleet.instances[0].kill()
-    await until(lambda: not fleet.known(fleet.instances[0]))
+    await fleet.leaves(fleet.instances[0])
     await load.more(200)
     await load.end()
     assert load.failures == []
