@@ -29,8 +29,10 @@ BEAT_S = 1.0
 LEASE_S = 3.0
 """An instance not heard of for this long is gone."""
 
+STEP_S = 0.5
+"""Silence is counted in such steps, the one in which the last beat came included."""
+
 _TTL_S = 60.0
-_STEP_S = 0.5
 _DELETED = ("DEL", "PURGE")
 
 
@@ -187,10 +189,10 @@ class NatsRegistry:
         """
         while True:
             before = self._clock.monotonic()
-            await self._clock.sleep(_STEP_S)
+            await self._clock.sleep(STEP_S)
             if self._link.current is None:
                 continue
-            step_s = min(self._clock.monotonic() - before, 2 * _STEP_S)
+            step_s = min(self._clock.monotonic() - before, 2 * STEP_S)
             for heard in self._heard.values():
                 heard.silence_s += step_s
             gone = [subject for subject, heard in self._heard.items() if heard.silence_s > LEASE_S]

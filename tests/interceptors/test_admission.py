@@ -274,6 +274,7 @@ async def test_other_loops_are_not_measured() -> None:
 
 
 @pytest.mark.integration
+@pytest.mark.alone
 async def test_a_real_server_keeps_its_goodput_at_ten_times_its_load() -> None:
     # A handler that keeps the loop for 50 ms of wall time: how busy the machine is changes little.
     bears, outcome = await overload.run(10, 0.05, 5.0, 1.0, admission=True)

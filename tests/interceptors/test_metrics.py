@@ -66,7 +66,7 @@ async def test_cancelled_calls(echo: Echo, shape: str) -> None:
 
 @pytest.mark.parametrize("shape", CALLS)
 async def test_expired_calls(echo: Echo, shape: str) -> None:
-    context.deadline.set(context.Deadline(time.monotonic() + 0.3))
+    context.deadline.set(context.Deadline(time.monotonic() + 1.0))
     with pytest.raises(FxError):
         await CALLS[shape](echo.stub)
     await _server_counted(echo, shape, "DEADLINE_EXCEEDED")
