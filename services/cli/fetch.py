@@ -74,11 +74,12 @@ def _from_go(program: Program, tools: Path, environment: Mapping[str, str], say:
     say(f"building {program.name} with go install {program.go} (once, a minute or more)")
     with tempfile.TemporaryDirectory(prefix="go-", dir=tools) as folder:
         work = Path(folder)
-        # Folders of our own: HOME may be empty, and -modcacherw lets them be deleted again.
+        # Folders of our own, but for a cache that is named: HOME may be empty, and -modcacherw lets them be
+        # deleted again.
         settings = {
             "GOPATH": str(work / "path"),
             "GOBIN": str(work / "bin"),
-            "GOCACHE": str(work / "cache"),
+            "GOCACHE": environment.get("GOCACHE") or str(work / "cache"),
             "GOFLAGS": "-modcacherw",
             "CGO_ENABLED": "0",
         }
