@@ -56,6 +56,7 @@ async def test_an_order_without_an_answer_is_found_and_placed_once(platform: Ser
                 Kind.UNAVAILABLE,
             )
             way.heal()
+            await eventually(lambda: _reached(link))  # what lost bytes is reset, and connected anew
             if lost == "the answer":
                 found = (await link.trading.FindOrder(find, timeout=10)).order
             else:
@@ -68,6 +69,15 @@ async def test_an_order_without_an_answer_is_found_and_placed_once(platform: Ser
             assert [each.client_order_id for each in listed.orders].count(key) == 1
         finally:
             await link.close()
+
+
+async def _reached(link: Link) -> bool:
+    """Trading answers."""
+    try:
+        await link.trading.ListAccounts(trading.ListAccountsRequest(), timeout=10)
+    except (FxError, CliError):
+        return False
+    return True
 
 
 async def _trades(link: Link) -> bool:
