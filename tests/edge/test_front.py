@@ -125,7 +125,7 @@ async def test_a_fit_correlation_id_is_kept_and_another_replaced(front: Front) -
 async def test_a_caller_may_ask_for_less_time_and_not_for_more(front: Front) -> None:
     stub: Any = service_pb2_grpc.MarketDataServiceStub(front.channel)
     await stub.ListQuotes(service_pb2.ListQuotesRequest(), timeout=1.2)
-    assert front.service.remaining <= 1.2
+    assert front.service.remaining <= 1.2 + 0.01  # gRPC rounds up
     for slow in (
         stub.ListQuotes(service_pb2.ListQuotesRequest(symbol=["GBPUSD"]), timeout=0.3),
         stub.ListQuotes(service_pb2.ListQuotesRequest(symbol=["GBPUSD"]), timeout=30.0),
@@ -164,7 +164,7 @@ async def test_an_error_is_the_same_by_rest_and_by_grpc(front: Front) -> None:
     ]
     with pytest.raises(grpc.aio.AioRpcError) as refused:
         await front.channel.unary_unary("/fxmesh.marketdata.v1.MarketDataService/ListQuotes")(
-            service_pb2.ListQuotesRequest(symbol=["AUDUSD"]).SerializeToString(), timeout=2
+            service_pb2.ListQuotesRequest(symbol=["AUDUSD"]).SerializeToString(), timeout=20
         )
     error = to_fx_error(refused.value, "")
     assert error == FxError(Kind.FAILED_PRECONDITION, "NO_QUOTE", "no quote yet", retry_after_s=1.5)
@@ -175,7 +175,7 @@ async def test_a_service_that_is_down_is_unavailable_in_the_same_form(front: Fro
     assert (rest.status, rest.json["code"], rest.reason) == (503, 14, "PEER_UNAVAILABLE")
     assert rest.correlation_id == rest.headers["x-correlation-id"]
     with pytest.raises(grpc.aio.AioRpcError) as down:
-        await TradingServiceStub(front.channel).ListAccounts(trading.ListAccountsRequest(), timeout=2)
+        await TradingServiceStub(front.channel).ListAccounts(trading.ListAccountsRequest(), timeout=20)
     said = to_fx_error(down.value, "")
     assert (said.reason, said.detail) == ("PEER_UNAVAILABLE", "the service cannot be reached at the moment")
     assert rest.json["message"] == said.detail  # no address, no cause
@@ -380,7 +380,7 @@ async def test_grpc_obeys_the_same_rule(front: Front) -> None:
     stub: Any = service_pb2_grpc.MarketDataServiceStub(front.channel)
     with pytest.raises(grpc.aio.AioRpcError) as foreign:
         await stub.ListQuotes(
-            service_pb2.ListQuotesRequest(), metadata=(("origin", "http://evil.example"),), timeout=2
+            service_pb2.ListQuotesRequest(), metadata=(("origin", "http://evil.example"),), timeout=20
         )
     assert to_fx_error(foreign.value, "").reason == "PERMISSION_DENIED"
     assert front.service.calls == 0

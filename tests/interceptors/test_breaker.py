@@ -156,7 +156,7 @@ async def test_an_expired_call_counts_when_it_had_a_fair_time(client: Client) ->
     assert client.breaker.state is State.CLOSED
     for _ in range(5):  # Unary may take 5 s
         client.servicer.orders.append(hang)
-    expired = (reason(client.stub.Unary(Request(), timeout=1.5)) for _ in range(5))
+    expired = (reason(client.stub.Unary(Request(), timeout=2.5)) for _ in range(5))
     assert set(await asyncio.gather(*expired)) == {"DEADLINE_EXCEEDED"}
     assert client.breaker.state is State.OPEN
 

@@ -136,7 +136,7 @@ async def test_the_server_learns_when_all_have_given_up(client: Client) -> None:
 
 async def test_a_follower_with_more_time_than_the_leader_asks_itself(client: Client) -> None:
     client.servicer.orders.append(client.hold)
-    hasty = client.start(timeout=0.3)
+    hasty = client.start(timeout=1)
     patient = client.start(timeout=15)
     with pytest.raises(FxError, match="DEADLINE_EXCEEDED"):
         await hasty

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import sys
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -49,14 +48,12 @@ class Run:
 
     def __init__(self, plan: Plan, home: Home, guard: Guard, timings: Timings) -> None:
         self.told: list[RunState] = []
-        self.heard_at: list[float] = []
         self._news = asyncio.Event()
         self.supervisor = Supervisor(plan, home, guard, dict(os.environ), self._hear, timings)
         self.task = asyncio.create_task(self.supervisor.run())
 
     def _hear(self, state: RunState) -> None:
         self.told.append(state)
-        self.heard_at.append(time.time())
         self._news.set()
 
     def process(self, name: str) -> ProcessState:

@@ -108,7 +108,7 @@ async def test_an_instance_that_hangs_is_put_out_too(fleet: Fleet) -> None:
     caller = fleet.stub()
     await fleet.warm(caller, good, bad)
     bad.always = hang
-    calls = [asyncio.ensure_future(_try(caller, 1, timeout=1.5)) for _ in range(10)]
+    calls = [asyncio.ensure_future(_try(caller, 1, timeout=2.5)) for _ in range(10)]
     assert sum(await asyncio.gather(*calls)) == 5
     assert fleet.out() == 1
 
