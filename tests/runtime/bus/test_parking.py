@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -200,9 +200,9 @@ class Crash:
         self._count(subject)
         self._ways[1](subject, *rest)
 
-    def answer(self, replies: Iterable[str], payload: bytes) -> None:
+    def answer(self, replies: Sequence[bytes], payload: bytes) -> None:
         for reply in replies:
-            self._count(reply)
+            self._count(reply.decode())
             self._ways[2]([reply], payload)
 
 
