@@ -22,6 +22,8 @@ from services.runtime.ports import Clock, Delivery
 from services.tracing import Story
 
 MESSAGE_ID = "Nats-Msg-Id"
+UNREADABLE = "EVENT_UNREADABLE"
+"""Reason of the dead letter of a payload that is no message of its type."""
 CE_ID = "ce-id"
 CE_TYPE = "ce-type"
 CORRELATION = "correlation-id"
@@ -104,7 +106,8 @@ def unwrap(
     try:
         event = event_class.FromString(payload)
     except DecodeError as broken:
-        raise UndecodableError(f"{len(payload)} bytes are no {event_class.DESCRIPTOR.full_name}") from broken
+        name = event_class.DESCRIPTOR.full_name
+        raise UndecodableError(f"{UNREADABLE}: {len(payload)} bytes are no {name}") from broken
     return Delivery(
         event=event,
         id=look(headers, CE_ID) or look(headers, MESSAGE_ID) or f"{subject}/{stream_sequence}",
