@@ -15,6 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.errors import Violation
+from services.runtime.rules import reached
 from services.wire.times import flaw
 
 
@@ -53,18 +54,8 @@ def _leading(of: Descriptor) -> tuple[FieldDescriptor, ...]:
     return tuple(
         field
         for field in of.fields
-        if field.message_type is not None and Timestamp.DESCRIPTOR in _reached(field.message_type)
+        if field.message_type is not None and Timestamp.DESCRIPTOR in reached(field.message_type)
     )
-
-
-def _reached(start: Descriptor) -> set[Descriptor]:
-    """A message type and all that it may hold, however deep; it may hold itself."""
-    found, waiting = {start}, [start]
-    while waiting:
-        held = {each.message_type for each in waiting.pop().fields if each.message_type is not None}
-        waiting += held - found
-        found |= held
-    return found
 
 
 def _is_map(field: FieldDescriptor) -> bool:

@@ -5,23 +5,16 @@ handler sees it.
 from __future__ import annotations
 
 import protovalidate
-from fxmesh.policy.v1 import patterns_pb2
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
 
 from interceptors import timestamps
 from interceptors.calls import ServerCall
 from interceptors.plan import Hook
-from services.errors import FxError, Kind, Violation
+from services.errors import FxError, Kind
+from services.runtime import rules
 from services.runtime.fatal import FatalError
 from services.runtime.policy import BUILT_IN, MethodPolicy
-
-_SENTENCES = {
-    text.regex: text.sentence
-    for value in patterns_pb2.FieldPattern.DESCRIPTOR.values
-    if (text := value.GetOptions().Extensions[patterns_pb2.pattern]).regex
-}
-"""What a person reads instead of a pattern, from the contracts."""
 
 
 def server(method: MethodPolicy) -> Hook[ServerCall] | None:
@@ -39,7 +32,7 @@ def check(message: Message) -> None:
     """Raise VALIDATION_FAILED with every violation of `message`."""
     # Times first: a rule that looks at a malformed one fails instead of finding it wrong.
     violations = tuple(timestamps.violations(message))
-    violations = violations or tuple(_violation(each) for each in protovalidate.collect_violations(message))
+    violations = violations or rules.violations(message)
     if violations:
         fields = ", ".join(dict.fromkeys(each.field or "request" for each in violations))
         raise FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", violations)
@@ -49,34 +42,8 @@ def _warm(method: MethodPolicy) -> None:
     service = descriptor_pool.Default().FindServiceByName(method.service)
     request_type = message_factory.GetMessageClass(service.methods_by_name[method.method].input_type)
     try:
-        protovalidate.collect_violations(request_type())
+        rules.violations(request_type())
     except protovalidate.CompilationError as failure:
         raise FatalError(
             f"a validation rule of {request_type.DESCRIPTOR.full_name} is wrong: {failure}"
         ) from failure
-
-
-def _violation(found: protovalidate.Violation) -> Violation:
-    return Violation(_path(found.proto.field), _sentence(found))
-
-
-def _sentence(found: protovalidate.Violation) -> str:
-    """What is wrong, in words; the rule's own where it has some."""
-    proto, rule = found.proto, found.rule_value
-    if proto.rule_id == "string.pattern" and rule in _SENTENCES:
-        return _SENTENCES[rule]
-    if proto.rule_id == "enum.not_in" and not found.field_value:  # always [0]: no choice was made
-        return "must be given"
-    return proto.message or proto.rule_id
-
-
-def _path(path: protovalidate.FieldPathPb | None) -> str:
-    """`legs[2].price`, `labels["a"]`: how a person would write the field."""
-    return "" if path is None else ".".join(_element(each) for each in path.elements)
-
-
-def _element(element: protovalidate.FieldPathElementPb) -> str:
-    if element.subscript is None:
-        return element.field_name
-    key = element.subscript.value
-    return f'{element.field_name}["{key}"]' if isinstance(key, str) else f"{element.field_name}[{key}]"

@@ -15,6 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
+from services.runtime import rules
 from services.runtime.bus.events import event_type_named, message_class
 from services.runtime.policy import service_policies
 
@@ -46,6 +47,22 @@ def test_a_recorded_event_means_what_it_meant(path: Path) -> None:
         "event": MessageToDict(event),
     }
     assert list(_unknown(event, name)) == []
+
+
+@pytest.mark.parametrize("path", SAMPLES, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_a_recorded_event_obeys_the_rules_of_its_contract(path: Path) -> None:
+    event = message_class(path.parent.name).FromString(path.read_bytes())
+    assert rules.violations(event) == ()
+
+
+def test_every_event_but_bulk_ticks_has_rules() -> None:
+    without = {
+        name
+        for policy in service_policies()
+        for name in policy.publishes
+        if not rules.has_rules(message_class(name).DESCRIPTOR)
+    }
+    assert without == {"fxmesh.marketdata.v1.PriceTickReceived"}
 
 
 def _unknown(message: Message, where: str) -> list[str]:

@@ -178,7 +178,11 @@ async def _tell_time(world: Platform, second: float, sequence: int) -> None:
     clock = types_pb2.MarketClock(session_id="s1", time=timestamp(round(second * 1e9)), speed=1.0)
     clock.sequence = sequence
     update = market_events_pb2.MarketDataUpdated(
-        session_id="s1", symbol="EURUSD", revision=round(second * 10), clock=clock
+        session_id="s1",
+        symbol="EURUSD",
+        revision=round(second * 10),
+        quote=market_pb2.Quote(),
+        clock=clock,
     )
     await world.market_bus.publish(update)
     await world.broker.drain()

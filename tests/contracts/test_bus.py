@@ -16,7 +16,7 @@ from services.errors import FxError, Kind
 from services.runtime import context
 from services.runtime.ports import Delivery, Observation, Subscription
 from tests.kit.buses import Collector
-from tests.kit.events import order, signal, ticks
+from tests.kit.events import order, signal, ticks, update
 from tests.kit.nats import until, until_async
 from tests.kit.worlds import World
 
@@ -106,12 +106,11 @@ async def test_subscriptions_on_one_stream_each_get_their_events_and_nothing_els
     await world.bus("alpha").subscribe(
         Subscription((PriceTickReceived,), tick), Subscription((MarketDataUpdated,), quote)
     )
-    update = MarketDataUpdated(session_id="s-1", symbol="EURUSD", revision=1)
 
-    await world.bus("beta").publish_many([ticks(1), update, ticks(2)])
+    await world.bus("beta").publish_many([ticks(1), update(1), ticks(2)])
     await until(lambda: len(tick.deliveries) == 2 and quote.deliveries)
 
-    assert (tick.events, quote.events) == ([ticks(1), ticks(2)], [update])
+    assert (tick.events, quote.events) == ([ticks(1), ticks(2)], [update(1)])
 
 
 async def test_a_merged_subscription_gets_all_keys_and_classes_one_batch_at_a_time(world: World) -> None:

@@ -10,7 +10,7 @@ from google.protobuf.message import Message
 
 from services.runtime.ports import Delivery, Subscription
 from tests.kit.buses import Collector
-from tests.kit.events import signal
+from tests.kit.events import signal, unfit
 from tests.kit.nats import until, until_async
 from tests.kit.worlds import World
 
@@ -33,7 +33,7 @@ class Poisoned(Collector):
         await super().__call__(deliveries)
 
     def numbers(self, symbol: str) -> list[int]:
-        return [int(each.id.rpartition("/")[2]) for each in self.deliveries if each.key == symbol]
+        return [int(each.id.rpartition(":")[2]) for each in self.deliveries if each.key == symbol]
 
 
 async def test_the_poison_in_a_batch_is_the_only_dead_letter_and_only_its_key_waits_behind_it(
@@ -49,7 +49,7 @@ async def test_the_poison_in_a_batch_is_the_only_dead_letter_and_only_its_key_wa
 
     assert got.numbers("EURUSD") == list(range(1, 13))
     assert got.numbers("USDJPY") == list(range(1, 31))
-    assert await world.dead_letters() == ["alpha/fxmesh.analysis.v1.SignalGenerated/s-1/EURUSD/M1/trend/13"]
+    assert await world.dead_letters() == ["alpha/fxmesh.analysis.v1.SignalGenerated/s-1:EURUSD:1m:trend:13"]
 
 
 async def parked_behind_13(world: World) -> Poisoned:
@@ -110,7 +110,7 @@ async def test_a_second_bad_event_among_the_parked_parks_the_key_anew(world: Wor
 
     await world.order("drop", "alpha")
     assert got.numbers("EURUSD") == [1, 2, 4]
-    assert [each.rpartition("/")[2] for each in await world.dead_letters()] == ["5"]
+    assert [each.rpartition(":")[2] for each in await world.dead_letters()] == ["5"]
     got.cure()
     await world.order("redrive", "alpha")
     await until(lambda: len(got.deliveries) == 7)
@@ -133,3 +133,24 @@ async def test_a_redrive_runs_the_named_consumer_and_no_other(world: World) -> N
     await until(lambda: beta.numbers("EURUSD") == [1, 2])
     assert alpha.deliveries == []
     assert [each.partition("/")[0] for each in await world.dead_letters()] == ["alpha"]
+
+
+async def test_an_event_that_breaks_the_rules_of_its_contract_is_given_up_at_once(world: World) -> None:
+    got = Collector()
+    await world.bus("alpha").subscribe(Subscription((SignalGenerated,), got, max_batch=30, merge=True))
+    await world.bus("beta").publish_many([signal(1), unfit(2), signal(3), signal(1, "USDJPY")])
+    await until_async(lambda: world.bus("beta").pending("alpha", SignalGenerated), 0)
+
+    assert sorted(got.ids) == [
+        "fxmesh.analysis.v1.SignalGenerated/s-1:EURUSD:1m:trend:1",
+        "fxmesh.analysis.v1.SignalGenerated/s-1:USDJPY:1m:trend:1",
+    ]
+    assert await world.dead_letters() == ["alpha/fxmesh.analysis.v1.SignalGenerated/s-1:EURUSD:1m:trend:2"]
+    assert await world.reasons() == [("EVENT_UNFIT: signal: value is required", 1)]
+
+    await world.order("redrive", "alpha")
+    assert len(await world.dead_letters()) == 1
+    await world.order("drop", "alpha")
+    await until(lambda: len(got.deliveries) == 3)
+    assert got.events[-1] == signal(3)
+    assert await world.dead_letters() == []

@@ -6,9 +6,13 @@ import logging
 from typing import TextIO
 
 import structlog
+from fxmesh.analysis.v1.analysis_pb2 import Signal
 from fxmesh.analysis.v1.events_pb2 import BarClosed, SignalGenerated
 from fxmesh.marketdata.v1.events_pb2 import MarketDataUpdated, PriceTickReceived
+from fxmesh.marketdata.v1.market_pb2 import Quote
 from fxmesh.trading.v1.events_pb2 import OrderPlaced
+from fxmesh.trading.v1.trading_pb2 import Order
+from fxmesh.types.v1.market_pb2 import Side
 from structlog.typing import FilteringBoundLogger
 
 from services.runtime.policy import ServicePolicy
@@ -40,14 +44,29 @@ def ticks(number: int, symbol: str = "EURUSD", size: int = 1, session: str = "s-
     )
 
 
+def update(number: int, symbol: str = "EURUSD") -> MarketDataUpdated:
+    """The `number`-th quote of a session."""
+    return MarketDataUpdated(session_id="s-1", symbol=symbol, revision=number, quote=Quote())
+
+
+def unfit(number: int, symbol: str = "EURUSD") -> SignalGenerated:
+    """A signal that breaks the rules of its contract: it says nothing."""
+    empty = signal(number, symbol)
+    empty.ClearField("signal")
+    return empty
+
+
 def signal(number: int, symbol: str = "EURUSD") -> SignalGenerated:
     """A signal with an id of its own."""
-    return SignalGenerated(signal_id=f"s-1/{symbol}/M1/trend/{number}", session_id="s-1", symbol=symbol)
+    return SignalGenerated(
+        signal_id=f"s-1:{symbol}:1m:trend:{number}", session_id="s-1", symbol=symbol, signal=Signal()
+    )
 
 
 def order(number: int, account: str = "demo") -> OrderPlaced:
     """The first revision of an order."""
-    return OrderPlaced(order_id=f"{account}-{number}", account_id=account, revision=1)
+    placed = Order(side=Side.SIDE_BUY, size="1000")
+    return OrderPlaced(order_id=f"{account}-{number}", account_id=account, revision=1, order=placed)
 
 
 def quiet_log(file: TextIO | None = None) -> FilteringBoundLogger:

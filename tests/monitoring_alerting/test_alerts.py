@@ -42,6 +42,7 @@ class FakePlatform:
 
     status: dict[str, ServiceStatus] = field(default_factory=lambda: {"one": ServiceStatus.SERVING})
     queue: float = 0.0
+    more: dict[str, list[Sample]] = field(default_factory=dict)
 
     def services(self) -> Sequence[str]:
         return ("one", "two")
@@ -53,7 +54,7 @@ class FakePlatform:
         status = self.status[target.service]
         health = ServiceHealth(target.service, target.instance_id, target.address, status, (), 0.0, 0.0)
         labels = (("instance", target.instance_id), ("service", target.service))
-        return Scrape(health, [Sample("queue", labels, self.queue)], ())
+        return Scrape(health, [Sample("queue", labels, self.queue), *self.more.get(target.service, [])], ())
 
 
 @dataclass
@@ -109,6 +110,51 @@ async def test_a_service_that_is_gone_fires_once_it_has_been_gone_long_enough(
     await tower.after(1)
     assert await tower.listed() == []
     assert await tower.listed(AlertState.RESOLVED) == [("service_down", AlertState.RESOLVED)]
+    await tower.database.close()
+
+
+@pytest.mark.parametrize(
+    ("metric", "extra", "rule", "says"),
+    [
+        (
+            "fxmesh_bus_dead_letters_total",
+            {"event": "SignalGenerated"},
+            "dead_letters",
+            "two could not handle SignalGenerated events: see `fxmesh dlq list --consumer two` (",
+        ),
+        (
+            "fxmesh_bus_parked_keys",
+            {},
+            "keys_parked",
+            "events of a key wait at two behind a dead letter: see `fxmesh dlq list --consumer two`, then",
+        ),
+        (
+            "fxmesh_bus_parked_fill_ratio",
+            {},
+            "parking_filling",
+            "two has parked almost as many events of a key as it may: see `fxmesh dlq list --consumer two`",
+        ),
+        (
+            "fxmesh_bus_stream_fill_ratio",
+            {"stream": "TRADING_MONEY"},
+            "stream_filling",
+            "stream TRADING_MONEY, where two publishes, fills up: when it is full it refuses (",
+        ),
+    ],
+)
+async def test_an_alert_about_events_names_the_service_and_where_to_look(
+    tmp_path: Path, clock: EventClock, metric: str, extra: dict[str, str], rule: str, says: str
+) -> None:
+    tower = await opened(tmp_path, clock)
+    tower.platform.status["two"] = ServiceStatus.SERVING
+    labels = {"service": "two", "instance": "two-1", **extra}
+    for value in (0.0, 1.0):
+        tower.platform.more["two"] = [Sample(metric, tuple(sorted(labels.items())), value)]
+        await tower.after(1)
+    (found,), _ = await tower.alerts.page((), "", 0, "")
+    assert found.alert.rule == rule
+    assert found.alert.summary.startswith(says)
+    assert found.alert.labels == labels
     await tower.database.close()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Annotated
 
 import typer
@@ -9,6 +10,24 @@ import typer
 from services.cli import output
 from services.cli.options import DEFAULT_HOME, HomeOption, JsonOption
 from services.cli.output import CliError, ExitCode
+
+
+def _number(given: str | int) -> int:
+    """The number of a letter; 0 is what no argument gives."""
+    if given == 0 or (str(given).isdecimal() and int(given)):
+        return int(given)
+    raise typer.BadParameter(f"{given!r} is no letter: give a number that `fxmesh dlq list` shows.")
+
+
+def _seconds(given: str | float) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = nan
+    if not 0 <= seconds < inf:
+        raise typer.BadParameter(f"{given!r} is no time: give seconds, as 20 or 0.5.")
+    return seconds
+
 
 NatsOption = Annotated[
     str,
@@ -18,9 +37,14 @@ ConsumerOption = Annotated[str, typer.Option("--consumer", metavar="SERVICE", he
 EventOption = Annotated[str, typer.Option("--event", metavar="NAME", help="As OrderPlaced.")]
 KeyOption = Annotated[str, typer.Option("--key", metavar="KEY", help="As EURUSD, or an account.")]
 WaitOption = Annotated[
-    float, typer.Option("--wait", metavar="SECONDS", min=0, help="For the service to do it.")
+    float, typer.Option("--wait", metavar="SECONDS", parser=_seconds, help="For the service to do it.")
 ]
-LetterArgument = Annotated[int, typer.Argument(metavar="ID", min=1, help="As `fxmesh dlq list` shows it.")]
+ReasonOption = Annotated[
+    str, typer.Option("--reason", metavar="WORD", help="The first word of the reason, as EVENT_UNFIT.")
+]
+LetterArgument = Annotated[
+    int, typer.Argument(metavar="ID", parser=_number, help="As `fxmesh dlq list` shows it.")
+]
 _CODES = "0 done, 1 it failed again, 2 no such letter, 3 not running, 6 the service has still to do it."
 
 
@@ -35,6 +59,7 @@ def register(app: typer.Typer) -> None:
         epilog=output.examples(
             "fxmesh dlq list",
             "fxmesh dlq list --consumer data_pipeline --key EURUSD",
+            "fxmesh dlq list --event OrderPlaced --reason EVENT_UNFIT",
             "fxmesh dlq list --advisories",
         ),
     )(list_letters)
@@ -52,6 +77,7 @@ def list_letters(
     consumer: ConsumerOption = "",
     event: EventOption = "",
     key: KeyOption = "",
+    reason: ReasonOption = "",
     advisories: Annotated[
         bool, typer.Option("--advisories", help="Show NATS's own words on ended messages instead.")
     ] = False,
@@ -62,8 +88,9 @@ def list_letters(
     """List dead letters with what waits behind each, oldest first."""
     from services.cli import bus
     from services.cli.requests import dlq
+    from services.cli.requests.wanted_letters import Wanted
 
-    wanted = dlq.Wanted(consumer, event, key)
+    wanted = Wanted(consumer, event, key, reason)
     bus.run(
         home,
         nats,
@@ -85,7 +112,7 @@ def show(
 
 
 def redrive(
-    letter: Annotated[int, typer.Argument(metavar="[ID]", min=0, help="One letter.")] = 0,
+    letter: Annotated[int, typer.Argument(metavar="[ID]", parser=_number, help="One letter.")] = 0,
     consumer: ConsumerOption = "",
     key: KeyOption = "",
     wait: WaitOption = 20.0,
@@ -103,8 +130,9 @@ def redrive(
         )
     from services.cli import bus
     from services.cli.requests import dlq
+    from services.cli.requests.wanted_letters import Wanted
 
-    wanted = dlq.Wanted(consumer, "", key)
+    wanted = Wanted(consumer, "", key)
     bus.run(home, nats, lambda client: dlq.redrive(client, letter, wanted, wait, json))
 
 

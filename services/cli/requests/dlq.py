@@ -6,7 +6,6 @@ import asyncio
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from nats.aio.client import Client
@@ -14,6 +13,7 @@ from nats.aio.client import Client
 from services.cli.output import CliError, ExitCode
 from services.cli.render import Printer, Table, count, pairs
 from services.cli.requests.letter_content import content, plain_letter
+from services.cli.requests.wanted_letters import Wanted, check, fits
 from services.runtime.bus.dead_letters import Kept
 from services.runtime.bus.letters import Letters, Waiting
 from services.runtime.bus.naming import parse_subject
@@ -24,19 +24,12 @@ _MOST_ADVISORIES = 50
 _SHOWN_REASON = 70
 
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """Which letters; empty texts stand for all."""
-
-    consumer: str = ""
-    event: str = ""
-    key: str = ""
-
-
 async def show_all(client: Client, wanted: Wanted, as_json: bool) -> None:
     """Letters, then keys that are parked without one."""
     letters = Letters(client)
-    found = await letters.find(consumer=wanted.consumer, event=wanted.event, key=wanted.key)
+    everything = await letters.find()
+    check(wanted, everything)
+    found = [each for each in everything if fits(each, wanted)]
     waiting = await letters.waiting()
     behind = {place: each for place, each in waiting.items() if _is_wanted(each, wanted)}
     for letter in found:
@@ -95,7 +88,9 @@ async def redrive(client: Client, number: int, wanted: Wanted, wait_s: float, as
     if number:
         chosen = [await _required(letters, number)]
     else:
-        chosen = await letters.find(consumer=wanted.consumer, key=wanted.key)
+        everything = await letters.find()
+        check(wanted, everything)
+        chosen = [each for each in everything if fits(each, wanted)]
     ordered: list[tuple[int, Kept | None]] = [(await letters.order(REDRIVE, each), each) for each in chosen]
     if not number:
         ordered += await _order_orphans(letters, wanted, chosen)
@@ -215,7 +210,8 @@ def _none(message: str) -> CliError:
 
 def _is_wanted(waiting: Waiting, wanted: Wanted) -> bool:
     of = parse_subject(waiting.subject)
-    return wanted.consumer in ("", waiting.consumer) and wanted.key in ("", of.key) and not wanted.event
+    named = wanted.event or wanted.reason
+    return wanted.consumer in ("", waiting.consumer) and wanted.key in ("", of.key) and not named
 
 
 def _parked(letter: Kept, waiting: dict[tuple[str, str], Waiting]) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from itertools import pairwise
+from string import Template
 
 from services.monitoring_alerting.domain.series import Series
 
@@ -85,6 +86,12 @@ class AlertRule:
     severity: Severity
     condition: MetricCondition | EventCondition | HealthCondition
     built_in: bool = False
+    advice: str = ""
+    """What its alerts say before the figures, and what to do; `$service` stands for a label of the series."""
+
+    def summary(self, labels: Mapping[str, str], figures: str) -> str:
+        """What an alert says of a series with these labels."""
+        return f"{Template(self.advice).safe_substitute(labels)} ({figures})" if self.advice else figures
 
 
 def aggregate(series: Series, aggregation: Aggregation, now_s: float, window_s: float) -> float | None:
@@ -148,6 +155,7 @@ BUILT_IN: Sequence[AlertRule] = (
         Severity.CRITICAL,
         MetricCondition("fxmesh_bus_dead_letters_total", {}, Aggregation.RATE, 60.0, Comparison.GREATER, 0.0),
         built_in=True,
+        advice="$service could not handle $event events: see `fxmesh dlq list --consumer $service`",
     ),
     AlertRule(
         "keys_parked",
@@ -155,6 +163,10 @@ BUILT_IN: Sequence[AlertRule] = (
         Severity.CRITICAL,
         MetricCondition("fxmesh_bus_parked_keys", {}, Aggregation.LAST, 30.0, Comparison.GREATER, 0.0),
         built_in=True,
+        advice=(
+            "events of a key wait at $service behind a dead letter: "
+            "see `fxmesh dlq list --consumer $service`, then `fxmesh dlq redrive ID` or `fxmesh dlq drop ID`"
+        ),
     ),
     AlertRule(
         "parking_filling",
@@ -164,6 +176,10 @@ BUILT_IN: Sequence[AlertRule] = (
             "fxmesh_bus_parked_fill_ratio", {}, Aggregation.LAST, 30.0, Comparison.GREATER_OR_EQUAL, 0.8
         ),
         built_in=True,
+        advice=(
+            "$service has parked almost as many events of a key as it may: "
+            "see `fxmesh dlq list --consumer $service`"
+        ),
     ),
     AlertRule(
         "stream_filling",
@@ -173,6 +189,7 @@ BUILT_IN: Sequence[AlertRule] = (
             "fxmesh_bus_stream_fill_ratio", {}, Aggregation.LAST, 30.0, Comparison.GREATER_OR_EQUAL, 0.8
         ),
         built_in=True,
+        advice="stream $stream, where $service publishes, fills up: when it is full it refuses",
     ),
     AlertRule(
         "feed_silent",

@@ -77,7 +77,8 @@ class Watching:
             value = aggregate(series, condition.aggregation, now_s, condition.window_s)
             if value is not None and condition.comparison.holds(value, condition.threshold):
                 what = f"{condition.aggregation.value} of {condition.metric} over {condition.window_s:g} s"
-                summary = f"{what} is {value:.6g} {condition.comparison.value} {condition.threshold:g}"
+                figures = f"{what} is {value:.6g} {condition.comparison.value} {condition.threshold:g}"
+                summary = rule.summary(series.labels, figures)
                 yield Finding(rule, dict(series.labels), value, summary, condition.hold_s)
 
     def _health_findings(self, rule: AlertRule, condition: HealthCondition) -> Iterator[Finding]:

@@ -47,8 +47,8 @@ class Consumer:
         self._dispatcher = dispatcher
         self._fail = fail
         self._log = log
-        self._lanes: Mapping[tuple[str, str], Lane] = {
-            (lane.stream.name, lane.durable): lane
+        self._lanes: Mapping[tuple[bytes, bytes], Lane] = {
+            (lane.stream.name.encode(), lane.durable.encode()): lane
             for lane in (
                 Lane(stream, service, partition, dispatcher.accept, log, dispatcher.prefetch)
                 for stream in dispatcher.streams
@@ -170,16 +170,15 @@ class Consumer:
 
     def _on_message(self, subject: bytes, reply: bytes, payload: bytes, block: bytes) -> None:
         if reply.startswith(_ACK_PREFIX):
-            text = reply.decode()
-            tokens = text.split(".")
+            tokens = reply.split(b".")
             # 2.12 may put two tokens, domain and account, in front of the stream's name.
             start = 2 if len(tokens) == 9 else 4
             lane = self._lanes.get((tokens[start], tokens[start + 1]))
             if lane is not None:
                 deliveries, sequence = int(tokens[start + 2]), int(tokens[start + 3])
-                lane.on_event(Item(lane, subject.decode(), text, payload, block, sequence, deliveries))
+                lane.on_event(Item(lane, subject.decode(), reply, payload, block, sequence, deliveries))
             return
-        _, stream, durable = subject.decode().rsplit(".", 2)
+        _, stream, durable = subject.rsplit(b".", 2)
         lane = self._lanes.get((stream, durable))
         if lane is not None:
             lane.on_status(block)

@@ -22,6 +22,8 @@ from services.runtime.ports import Clock, Delivery
 from services.tracing import Story
 
 MESSAGE_ID = "Nats-Msg-Id"
+UNREADABLE = "EVENT_UNREADABLE"
+"""Reason of the dead letter of a payload that is no message of its type."""
 CE_ID = "ce-id"
 CE_TYPE = "ce-type"
 CORRELATION = "correlation-id"
@@ -104,10 +106,11 @@ def unwrap(
     try:
         event = event_class.FromString(payload)
     except DecodeError as broken:
-        raise UndecodableError(f"{len(payload)} bytes are no {event_class.DESCRIPTOR.full_name}") from broken
+        name = event_class.DESCRIPTOR.full_name
+        raise UndecodableError(f"{UNREADABLE}: {len(payload)} bytes are no {name}") from broken
     return Delivery(
         event=event,
-        id=_look(headers, CE_ID) or _look(headers, MESSAGE_ID) or f"{subject}/{stream_sequence}",
+        id=look(headers, CE_ID) or look(headers, MESSAGE_ID) or f"{subject}/{stream_sequence}",
         subject=subject,
         key=parse_subject(subject).key,
         stream_sequence=stream_sequence,
@@ -123,10 +126,11 @@ def enter(deliveries: Sequence[Delivery]) -> None:
     knows better says so itself.
     """
     first = deliveries[0].headers
-    correlations = {_look(each.headers, CORRELATION) for each in deliveries}
+    correlation = look(first, CORRELATION)
+    of_one = all(look(each.headers, CORRELATION) == correlation for each in deliveries[1:])
     context.deadline.set(None)
-    context.correlation_id.set(correlations.pop() if len(correlations) == 1 else None)
-    context.traceparent.set(_look(first, TRACEPARENT))
+    context.correlation_id.set(correlation if of_one else None)
+    context.traceparent.set(look(first, TRACEPARENT))
     context.causation_id.set(deliveries[0].id if len(deliveries) == 1 else None)
 
 
@@ -139,7 +143,7 @@ def story_of(delivery: Delivery) -> Story:
 _MARKS = {name: mark_of(name) for name in (CE_ID, MESSAGE_ID, CORRELATION, TRACEPARENT)}
 
 
-def _look(headers: Mapping[str, str], name: str) -> str | None:
+def look(headers: Mapping[str, str], name: str) -> str | None:
     """One header, without taking the others apart where they come from the wire."""
     return headers.find(_MARKS[name]) if type(headers) is Headers else headers.get(name)
 

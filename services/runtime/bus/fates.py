@@ -8,7 +8,6 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import groupby
 from operator import attrgetter
-from typing import TypeAlias
 
 from google.protobuf.message import Message
 from structlog.typing import FilteringBoundLogger
@@ -21,7 +20,6 @@ from services.runtime.bus.naming import parse_subject
 from services.runtime.bus.parking import Order, Parking
 from services.runtime.ports import Delivery, Subscription
 
-_Source: TypeAlias = Item | Kept
 _lane = attrgetter("lane")
 _MOST_AT_ONCE = 64  # each is a question to the server
 
@@ -39,8 +37,6 @@ class Fates:
         self.parking = parking
         self._metrics = metrics
         self._log = log
-        self._sources: dict[int, _Source] = {}
-        """By id of the delivery, which is in hand as long as its entry is here."""
         self._ordered: dict[str, Order] = {}
 
     def open(self, item: Item) -> Delivery:
@@ -53,7 +49,7 @@ class Fates:
             item.sequence,
             redelivered=item.deliveries > 1,
         )
-        self._sources[id(delivery)] = item
+        delivery.source = item
         return delivery
 
     def open_kept(self, kept: Kept) -> Delivery:
@@ -67,7 +63,7 @@ class Fates:
             original.sequence,
             redelivered=True,
         )
-        self._sources[id(delivery)] = kept
+        delivery.source = kept
         return delivery
 
     def expect(self, key: str, order: Order) -> None:
@@ -76,35 +72,33 @@ class Fates:
 
     async def settled(self, deliveries: Sequence[Delivery]) -> None:
         """Acknowledge, or delete from where they were parked."""
-        sources = [self._sources[id(delivery)] for delivery in deliveries]
-        if self._ordered:  # else nothing is on its way back from where it was parked
-            for kept in sources:
-                if isinstance(kept, Kept):
-                    await self.parking.done(kept)
-        items = [each for each in sources if type(each) is Item]
+        items: list[Item] = []
+        for delivery in deliveries:
+            source = delivery.source
+            if type(source) is Item:
+                items.append(source)
+            else:
+                assert isinstance(source, Kept)
+                await self.parking.done(source)
         for lane, members in groupby(items, key=_lane):
             lane.settle(members)
-        for delivery in deliveries:
-            del self._sources[id(delivery)]
-        for event, count in Counter([parse_subject(each.subject).event for each in deliveries]).items():
-            self._metrics.consumed(event, count)
+        for kind, count in Counter([type(each.event) for each in deliveries]).items():
+            self._metrics.consumed(kind.DESCRIPTOR.full_name, count)
 
     async def bury(self, delivery: Delivery, reason: str, attempts: int) -> None:
         """Make it the letter that its key waits behind."""
-        source = self._sources[id(delivery)]
+        source = delivery.source
         if isinstance(source, Item):
             await self.end(source, reason, attempts, parks_key=True)
         else:
+            assert isinstance(source, Kept)
             await self.parking.bury_again(source, reason, attempts, parks_key=True)
             self._count_dead(source.original.subject)
-        del self._sources[id(delivery)]
 
     async def park(self, delivery: Delivery) -> None:
         """Acknowledge it once it is stored. What comes from there is there still."""
-        source = self._sources[id(delivery)]
-        if isinstance(source, Item):
-            await self._park(source)
-        del self._sources[id(delivery)]
+        if isinstance(delivery.source, Item):
+            await self._park(delivery.source)
 
     async def _park(self, item: Item) -> None:
         event = original(item)

@@ -15,11 +15,18 @@ from services.runtime.bus import tracing
 from services.runtime.bus.envelope import enter
 from services.runtime.crash import crash_point
 from services.runtime.ports import Delivery
+from services.runtime.rules import has_rules, violations
 
 if TYPE_CHECKING:
     from services.runtime.spans import Spans
 
+UNFIT = "EVENT_UNFIT"
+"""Reason of the dead letter of an event that breaks the rules of its contract."""
 _PASSING = (Kind.UNAVAILABLE, Kind.RESOURCE_EXHAUSTED, Kind.DEADLINE_EXCEEDED, Kind.ABORTED)
+
+
+class UnfitError(Exception):
+    """An event breaks the rules of its contract: no retry can mend it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +57,12 @@ class Handling:
     spans: Spans | None = None
 
     async def attempt(self, deliveries: Sequence[Delivery]) -> Exception | None:
-        """What went wrong, None when the effects are committed. Raises CancelledError when cancelled."""
+        """What went wrong, None when the effects are committed. Raises CancelledError when cancelled.
+
+        An event that breaks the rules of its contract never reaches the handler.
+        """
+        if (unfit := _unfit(deliveries)) is not None:
+            return unfit
         enter(deliveries)
         ended = tracing.handling(self.spans, self.consumer, deliveries)
         if ended is None:
@@ -76,6 +88,14 @@ class Handling:
         return None
 
 
+def _unfit(deliveries: Sequence[Delivery]) -> UnfitError | None:
+    for each in deliveries:
+        if has_rules(each.event.DESCRIPTOR) and (broken := violations(each.event)):
+            what = "; ".join(f"{of.field or 'event'}: {of.description}" for of in broken)
+            return UnfitError(f"{UNFIT}: {what}")
+    return None
+
+
 def may_pass(failure: Exception | None) -> bool:
     """True for a failure that waiting may cure: a store or peer that is away, busy or slow."""
     return isinstance(failure, FxError) and failure.kind in _PASSING
@@ -83,5 +103,6 @@ def may_pass(failure: Exception | None) -> bool:
 
 def reason_of(failure: Exception) -> str:
     """One line for logs and dead letters."""
-    text = str(failure) if isinstance(failure, FxError) else f"{type(failure).__name__}: {failure}"
+    known = isinstance(failure, FxError | UnfitError)
+    text = str(failure) if known else f"{type(failure).__name__}: {failure}"
     return " ".join(text.split())[:500]

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from services.runtime.bus.handling import RetryPolicy, may_pass
+from services.runtime.bus.handling import RetryPolicy, UnfitError, may_pass
 from services.runtime.ports import Delivery
 
 
@@ -54,14 +54,18 @@ class Held:
     """The first entry is a dead letter, and the rest has still to be parked."""
     recovering: bool = False
     """Entries come from where they were parked; what is new is `waiting` until that is through."""
+    unfit: UnfitError | None = None
+    """The first entry breaks the rules of its contract: it is given up without another try."""
     trouble: str = ""
     """Why it could not be settled, as last told."""
     waiting: deque[Delivery] = field(default_factory=deque)
 
     @property
-    def untried(self) -> bool:
-        """True while nobody knows how it would go."""
-        return not self.tries and not self.buried
+    def apart(self) -> bool:
+        """True when it need not wait for what holds everybody: it was not tried yet, and nobody knows that it
+        would fail as the others do, or its first entry is given up.
+        """
+        return not self.tries or self.buried or self.unfit is not None
 
     def put(self, delivery: Delivery) -> None:
         """Take in what is new of the key."""
@@ -76,7 +80,7 @@ class Held:
         """Take these first, then what is parked; what is in hand already comes after that."""
         self.waiting.extend(self.entries)
         self.entries = deque(entries)
-        self.recovering, self.buried = True, False
+        self.recovering, self.buried, self.unfit = True, False, None
         self.tries = self.counted = 0
         self.since = self.due = now
 
@@ -89,6 +93,9 @@ class Held:
 
     def failed(self, failure: Exception, size: int, handled: int, now: float, retry: RetryPolicy) -> None:
         """They failed, several together or one alone. `handled`: batches of the worker so far."""
+        if isinstance(failure, UnfitError) and size == 1:
+            self.tries, self.counted, self.due, self.unfit = 1, retry.attempts, now, failure
+            return
         passing = may_pass(failure)
         if size > 1 and not passing:
             self.tries, self.due = 1, now  # one of them is at fault: from now on one by one

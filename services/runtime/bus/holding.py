@@ -3,7 +3,8 @@
 A batch that fails is tried in halves, so that one bad event in a thousand is alone after ten steps. Its key
 is held then: the event is tried again with growing delays, and what follows of its key waits behind it. After
 the last attempt the event becomes a dead letter and what waited is parked: stored behind the letter, in
-order, as is everything of that key until somebody redrives or drops the letter.
+order, as is everything of that key until somebody redrives or drops the letter. An event that breaks the
+rules of its contract is given up at once.
 
 A failure that waiting may cure says nothing about the event. It is taken for everybody's: all keys are held,
 one after the other is tried now and then, and the first that is handled sets the others free. An attempt that
@@ -23,7 +24,7 @@ from dataclasses import dataclass, field
 from structlog.typing import FilteringBoundLogger
 
 from services.errors import FxError
-from services.runtime.bus.handling import Handling, RetryPolicy, may_pass, reason_of
+from services.runtime.bus.handling import Handling, RetryPolicy, UnfitError, may_pass, reason_of
 from services.runtime.bus.held import Fate, Figures, Held
 from services.runtime.bus.naming import order_of
 from services.runtime.ports import Delivery
@@ -95,8 +96,7 @@ class Holding:
                 await self._again(key, held)
 
     def _due(self, held: Held) -> float:
-        # Of a key that was not tried yet nobody knows that it would fail as the others do.
-        return self._next_probe if self._probes and not (held.untried or held.buried) else held.due
+        return self._next_probe if self._probes and not held.apart else held.due
 
     async def _let_through(self, deliveries: Sequence[Delivery]) -> Sequence[Delivery]:
         free: list[Delivery] = []
@@ -149,7 +149,7 @@ class Holding:
         key = order_of(delivery.subject)
         held = self._hold(key, [delivery])
         held.failed(failure, 1, self._handled, held.since, self.retry)
-        unexpected = None if isinstance(failure, FxError) else failure
+        unexpected = None if isinstance(failure, FxError | UnfitError) else failure
         reason = reason_of(failure)
         self.log.warning("bus.key_held", key=key, first=delivery.id, reason=reason, exc_info=unexpected)
 
@@ -162,6 +162,8 @@ class Holding:
         try:
             if held.buried:
                 await self._park_rest(key, held)
+            elif held.unfit is not None:
+                await self._give_up(key, held, held.unfit)
             elif held.entries or await self._refill(key, held):
                 await self._attempt(key, held)
         except FxError as failure:  # the bus is away, or has no room

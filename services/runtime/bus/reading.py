@@ -58,22 +58,23 @@ class SwiftParser(Parser):
             line_end = data.find(_LINE_END, at)
             if line_end < 0:
                 break
-            parts = data[at:line_end].split()
-            with_headers = parts[:1] == [b"HMSG"]
-            if not with_headers and parts[:1] != [b"MSG"]:
+            words = data[at:line_end].split()
+            kind = words[0] if words else b""
+            with_headers = kind == b"HMSG"
+            if not with_headers and kind != b"MSG":
                 break
-            heard = self._heard.get(parts[2])
+            heard = self._heard.get(words[2])
             if heard is None:
                 break
             start = line_end + 2
-            stop = start + int(parts[-1])
+            stop = start + int(words[-1])
             if stop + 2 > end:
                 self._rest = data[at:]
                 return b""
-            body = start + int(parts[-2]) if with_headers else start
-            reply = parts[3] if len(parts) == (6 if with_headers else 5) else b""
+            body = start + int(words[-2]) if with_headers else start
+            reply = words[3] if len(words) == (6 if with_headers else 5) else b""
             try:
-                heard(parts[1], reply, data[body:stop], data[start:body])
+                heard(words[1], reply, data[body:stop], data[start:body])
             except Exception as failure:  # noqa: BLE001
                 self._failed(failure)
             at = stop + 2

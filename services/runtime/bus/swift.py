@@ -9,7 +9,7 @@ in any respect goes the library's way.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from nats import errors
@@ -51,11 +51,11 @@ class SwiftClient(Client):
             command = b"".join((start, block, payload, b"\r\n"))
         self._write(command, 1, len(payload))
 
-    def answer(self, replies: Iterable[str], payload: bytes) -> None:
-        """The same payload to many subjects, as one piece. Raises as `post` does."""
-        rest = f" {len(payload)}\r\n{payload.decode()}\r\n"
-        commands = [f"PUB {reply}{rest}" for reply in replies]
-        self._write("".join(commands).encode(), len(commands), len(commands) * len(payload))
+    def answer(self, replies: Sequence[bytes], payload: bytes) -> None:
+        """The same payload to several subjects, as one piece. Raises as `post` does."""
+        rest = b" %d\r\n%b\r\n" % (len(payload), payload)
+        commands = b"PUB " + (rest + b"PUB ").join(replies) + rest
+        self._write(commands, len(replies), len(replies) * len(payload))
 
     def _write(self, commands: bytes, messages: int, size: int) -> None:
         if self.is_closed:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from services.errors import FxError
 from services.runtime import context
-from services.runtime.bus.envelope import CE_TYPE, CORRELATION, TRACEPARENT, Envelope
+from services.runtime.bus.envelope import CE_TYPE, CORRELATION, TRACEPARENT, Envelope, look
 from services.runtime.ports import Delivery
 
 if TYPE_CHECKING:
@@ -78,7 +78,7 @@ def handling(spans: Spans | None, consumer: str, deliveries: Sequence[Delivery])
 
 
 def _sampled(delivery: Delivery) -> str | None:
-    trace = delivery.headers.get(TRACEPARENT)
+    trace = look(delivery.headers, TRACEPARENT)
     return trace if trace is not None and context.sampled(trace) else None
 
 

@@ -45,6 +45,7 @@ class Worker:
         figures: Figures,
     ) -> None:
         self._subscription = subscription
+        self._max_batch = subscription.max_batch
         self._fates = fates
         self._log = log
         self._queue: deque[Item] = deque()
@@ -57,9 +58,11 @@ class Worker:
 
     def put(self, item: Item) -> None:
         """Take an item in; lanes give theirs in order."""
-        self._queue.append(item)
-        self._wake.set()
-        if len(self._queue) >= self._subscription.max_batch:
+        queue = self._queue
+        queue.append(item)
+        if len(queue) == 1:
+            self._wake.set()
+        if len(queue) == self._max_batch:
             self._full.set()
 
     def order(self, order: Order) -> None:

@@ -168,3 +168,88 @@ def test_what_is_not_there_or_not_said_is_one_sentence(own_nats: NatsServer, dlq
         assert dlq("redrive").code == 2
     own_nats.kill()
     assert dlq("list", "--json").error["reason"] == "BUS_UNAVAILABLE"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason", "says"),
+    [
+        (
+            ("list", "--consumer", "data_pipline"),
+            "UNKNOWN_SERVICE",
+            "There is no service that consumes events 'data_pipline'. Known: data_pipeline.",
+        ),
+        (
+            ("redrive", "--consumer", "nobody"),
+            "UNKNOWN_SERVICE",
+            "There is no service that consumes events 'nobody'. Known: analysis_engine, data_pipeline, ",
+        ),
+        (
+            ("list", "--event", "OrderPlace"),
+            "UNKNOWN_EVENT",
+            "There is no event 'OrderPlace'. Known: OrderPlaced, ",
+        ),
+        (
+            ("list", "--event", "fxmesh.trading.v1.OrderPlace"),
+            "UNKNOWN_EVENT",
+            "There is no event 'fxmesh.trading.v1.OrderPlace'. Known: fxmesh.trading.v1.OrderPlaced, ",
+        ),
+        (
+            ("list", "--reason", "EVENT_UNFITT"),
+            "UNKNOWN_REASON",
+            "There is no reason of a letter 'EVENT_UNFITT'. Known: EVENT_UNFIT",
+        ),
+        (
+            ("list", "--reason", "quark"),
+            "UNKNOWN_REASON",
+            "There is no reason of a letter 'quark'. Known: ValueError.",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) and value.startswith("UNKNOWN") else "",
+)
+def test_a_filter_that_nothing_can_fit_is_refused_with_what_is_near(
+    own_nats: NatsServer, dlq: Fxmesh, arguments: tuple[str, ...], reason: str, says: str
+) -> None:
+    with consumer(own_nats, "demo-1"):
+        publish(own_nats, order(1))
+        wait_for(lambda: parked(dlq) == [0])
+    refused = dlq(*arguments, "--json")
+    error = refused.error
+    assert (refused.code, error["reason"]) == (2, reason)
+    assert f"{error['message']} {error['hint']}".startswith(says)
+
+
+def test_letters_are_found_by_service_event_and_reason(own_nats: NatsServer, dlq: Fxmesh) -> None:
+    unfit = order(2, "other")
+    unfit.ClearField("order")
+    with consumer(own_nats, "demo-1"):
+        publish(own_nats, order(1), unfit)
+        wait_for(lambda: parked(dlq) == [0, 0])
+
+    def keys(*arguments: str) -> list[str]:
+        found = dlq("list", *arguments, "--json")
+        assert found.code == 0
+        return sorted(each["key"] for each in found.data["letters"])
+
+    assert keys("--reason", "EVENT_UNFIT") == ["other"]
+    assert keys("--reason", "ValueError") == ["demo"]
+    assert keys("--reason", "EVENT_UNREADABLE") == []
+    event = "fxmesh.trading.v1.OrderPlaced"
+    assert keys("--event", event, "--consumer", "data_pipeline") == ["demo", "other"]
+    assert keys("--event", "TradeExecuted") == []
+    assert keys("--consumer", "monitoring_alerting") == []
+
+
+@pytest.mark.parametrize("given", ["abc", "0", "-1", "1.5"])
+@pytest.mark.parametrize("command", ["show", "drop"])
+def test_what_is_no_number_of_a_letter_is_told_plainly(typed: Fxmesh, command: str, given: str) -> None:
+    told = typed("dlq", command, "--json", "--", given)
+    assert told.code == 2
+    assert f"{given!r} is no letter: give a number that `fxmesh dlq list` shows." in told.error["message"]
+
+
+def test_what_is_no_letter_or_time_to_redrive_is_told_plainly(typed: Fxmesh) -> None:
+    told = typed("dlq", "redrive", "abc", "--json")
+    assert (told.code, "'abc' is no letter" in told.error["message"]) == (2, True)
+    told = typed("dlq", "redrive", "1", "--wait", "soon", "--json")
+    assert told.code == 2
+    assert "'soon' is no time: give seconds, as 20 or 0.5." in told.error["message"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import nats
 import pytest
 from fxmesh.analysis.v1.events_pb2 import SignalGenerated
-from fxmesh.marketdata.v1.events_pb2 import MarketDataUpdated, PriceTickReceived
+from fxmesh.marketdata.v1.events_pb2 import PriceTickReceived
 from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
@@ -15,7 +15,7 @@ from services.runtime.fatal import FatalError
 from services.runtime.health import Health, State
 from services.runtime.ports import Delivery, Subscription
 from tests.kit.buses import Collector, Process, process
-from tests.kit.events import signal, ticks
+from tests.kit.events import signal, ticks, update
 from tests.kit.nats import NatsServer, until, until_async
 
 pytestmark = pytest.mark.integration
@@ -129,7 +129,7 @@ async def test_a_dead_letter_says_what_it_was_and_why(nats_server: NatsServer) -
         await until_async(terminated, 1)
         assert await running.bus.pending("data_pipeline", SignalGenerated) == 0
 
-    identity = "fxmesh.analysis.v1.SignalGenerated/s-1/EURUSD/M1/trend/1"
+    identity = "fxmesh.analysis.v1.SignalGenerated/s-1:EURUSD:1m:trend:1"
     headers = letter.headers or {}
     assert letter.subject == "dlq.data_pipeline.fxmesh.analysis.v1.SignalGenerated.decision.11.EURUSD"
     assert SignalGenerated.FromString(letter.data or b"") == signal(1)
@@ -159,7 +159,8 @@ async def test_a_payload_that_is_no_message_is_a_dead_letter_at_once(nats_server
 
     assert got.events == [ticks(1), ticks(2)]
     assert letter.data == b"\xff\xff\xff\xff"
-    assert (letter.headers or {})["x-reason"] == "4 bytes are no fxmesh.marketdata.v1.PriceTickReceived"
+    reason = (letter.headers or {})["x-reason"]
+    assert reason == "EVENT_UNREADABLE: 4 bytes are no fxmesh.marketdata.v1.PriceTickReceived"
 
 
 async def test_a_failing_event_holds_its_partition_and_no_other(nats_server: NatsServer) -> None:
@@ -201,9 +202,7 @@ async def test_events_nobody_wants_are_acknowledged_unseen(nats_server: NatsServ
     got = Collector()
     async with process(nats_server, "analysis_engine") as running:
         await running.bus.subscribe(Subscription((PriceTickReceived,), got))
-        updates = [
-            MarketDataUpdated(session_id="s-1", symbol="EURUSD", revision=number) for number in range(1, 301)
-        ]
+        updates = [update(number) for number in range(1, 301)]
         await running.bus.publish_many([*updates, ticks(1)])
         await until(lambda: got.deliveries)
         await until_async(lambda: unacknowledged(running, "analysis_engine"), 0)

@@ -261,3 +261,43 @@ async def test_a_second_bad_event_behind_the_first_stops_a_recovery_there() -> N
     assert [each[0] for each in bench.buried] == ["EURUSD1", "EURUSD4"]
     assert bench.parked == ["EURUSD5", "EURUSD6"]
     assert bench.holding.figures.parked_keys == 1
+
+
+async def test_an_unfit_event_in_a_batch_is_buried_without_a_try_in_its_place() -> None:
+    bench = Bench(poison())
+    batch = events("EURUSD1", "USDJPY1", "EURUSD2", "EURUSD3", "USDJPY2")
+    batch[2].event.ClearField("signal")
+    await bench.holding.run(batch)
+    await bench.pass_time(0)
+
+    assert not any("EURUSD2" in each for each in bench.calls)
+    assert bench.done == ["EURUSD1", "USDJPY1", "USDJPY2"]
+    assert bench.buried == [("EURUSD2", "EVENT_UNFIT: signal: value is required", 1)]
+    assert bench.parked == ["EURUSD3"]
+
+
+async def test_an_unfit_event_whose_letter_cannot_be_stored_waits_and_is_not_tried() -> None:
+    bench = Bench(poison())
+    bench.full = True
+    (bad,) = events("EURUSD1")
+    bad.event.ClearField("signal")
+    await bench.holding.run([bad])
+    await bench.pass_time(30)
+    assert bench.buried == []
+
+    bench.full = False
+    await bench.pass_time(1)
+    assert [(name, attempts) for name, _, attempts in bench.buried] == [("EURUSD1", 1)]
+    assert bench.calls == []
+
+
+async def test_an_unfit_event_does_not_wait_for_what_holds_everybody() -> None:
+    bench = Bench(poison("USDJPY1", failure=AWAY))
+    await bench.holding.run(events("USDJPY1"))
+    (bad,) = events("EURUSD1")
+    bad.event.ClearField("signal")
+    await bench.holding.run([bad])
+    await bench.holding.step()
+
+    assert bench.time == 0.0
+    assert [name for name, _, _ in bench.buried] == ["EURUSD1"]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -35,7 +36,7 @@ class Consumer(Collector):
         self.effects: dict[str, list[int]] = {}
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> None:
-        numbers = [(each.key, int(each.id.split("/")[-1])) for each in deliveries]
+        numbers = [(each.key, int(re.split("[:/]", each.id)[-1])) for each in deliveries]
         if self.bad.intersection(number for _, number in numbers):
             raise ValueError("cannot be handled")
         await super().__call__(deliveries)
@@ -102,7 +103,7 @@ async def test_a_letter_keeps_fields_that_this_version_does_not_know(nats_server
     async with process(nats_server, NAME) as running:
         await running.bus.subscribe(Subscription((SignalGenerated,), got))
         client = (await running.link.session()).client
-        identity = "fxmesh.analysis.v1.SignalGenerated/s-1/EURUSD/M1/trend/1"
+        identity = "fxmesh.analysis.v1.SignalGenerated/s-1:EURUSD:1m:trend:1"
         await client.jetstream().publish(
             "fxmesh.analysis.v1.SignalGenerated.decision.11.EURUSD", newer, headers={"ce-id": identity}
         )
@@ -200,9 +201,9 @@ class Crash:
         self._count(subject)
         self._ways[1](subject, *rest)
 
-    def answer(self, replies: Iterable[str], payload: bytes) -> None:
+    def answer(self, replies: Sequence[bytes], payload: bytes) -> None:
         for reply in replies:
-            self._count(reply)
+            self._count(reply.decode())
             self._ways[2]([reply], payload)
 
 

@@ -22,32 +22,65 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from fxmesh.analysis.v1 import analysis_pb2 as fxmesh_dot_analysis_dot_v1_dot_analysis__pb2
 from fxmesh.policy.v1 import policy_pb2 as fxmesh_dot_policy_dot_v1_dot_policy__pb2
 from fxmesh.types.v1 import market_pb2 as fxmesh_dot_types_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66xmesh/analysis/v1/events.proto\x12\x12\x66xmesh.analysis.v1\x1a!fxmesh/analysis/v1/analysis.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a\x1c\x66xmesh/types/v1/market.proto\"\xa8\x02\n\tBarClosed\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x38\n\ttimeframe\x18\x03 \x01(\x0e\x32\x1a.fxmesh.types.v1.TimeframeR\ttimeframe\x12 \n\x0copen_time_ns\x18\x04 \x01(\x03R\nopenTimeNs\x12&\n\x03\x62\x61r\x18\x05 \x01(\x0b\x32\x14.fxmesh.types.v1.BarR\x03\x62\x61r\x12#\n\rtick_sequence\x18\x06 \x01(\x04R\x0ctickSequence:;\xd2\xf3\x18\x37\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\ttimeframe\x1a\x0copen_time_ns\"\xa8\x02\n\x13IndicatorCalculated\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x38\n\ttimeframe\x18\x03 \x01(\x0e\x32\x1a.fxmesh.types.v1.TimeframeR\ttimeframe\x12 \n\x0copen_time_ns\x18\x04 \x01(\x03R\nopenTimeNs\x12\x41\n\x08snapshot\x18\x05 \x01(\x0b\x32%.fxmesh.analysis.v1.IndicatorSnapshotR\x08snapshot:;\xd2\xf3\x18\x37\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\ttimeframe\x1a\x0copen_time_ns\"\xc9\x02\n\x0fPatternDetected\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x38\n\ttimeframe\x18\x03 \x01(\x0e\x32\x1a.fxmesh.types.v1.TimeframeR\ttimeframe\x12 \n\x0copen_time_ns\x18\x04 \x01(\x03R\nopenTimeNs\x12!\n\x0cpattern_name\x18\x05 \x01(\tR\x0bpatternName\x12\x35\n\x07pattern\x18\x06 \x01(\x0b\x32\x1b.fxmesh.analysis.v1.PatternR\x07pattern:I\xd2\xf3\x18\x45\x08\x02\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\ttimeframe\x1a\x0copen_time_ns\x1a\x0cpattern_name\"\xb4\x01\n\x0fSignalGenerated\x12\x1b\n\tsignal_id\x18\x01 \x01(\tR\x08signalId\x12\x1d\n\nsession_id\x18\x02 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\x32\n\x06signal\x18\x04 \x01(\x0b\x32\x1a.fxmesh.analysis.v1.SignalR\x06signal:\x19\xd2\xf3\x18\x15\x08\x02\x12\x06symbol\x1a\tsignal_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66xmesh/analysis/v1/events.proto\x12\x12\x66xmesh.analysis.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!fxmesh/analysis/v1/analysis.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a\x1c\x66xmesh/types/v1/market.proto\"\xed\x02\n\tBarClosed\x12;\n\nsession_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,48}$R\tsessionId\x12)\n\x06symbol\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12\x44\n\ttimeframe\x18\x03 \x01(\x0e\x32\x1a.fxmesh.types.v1.TimeframeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\ttimeframe\x12 \n\x0copen_time_ns\x18\x04 \x01(\x03R\nopenTimeNs\x12.\n\x03\x62\x61r\x18\x05 \x01(\x0b\x32\x14.fxmesh.types.v1.BarB\x06\xbaH\x03\xc8\x01\x01R\x03\x62\x61r\x12#\n\rtick_sequence\x18\x06 \x01(\x04R\x0ctickSequence:;\xd2\xf3\x18\x37\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\ttimeframe\x1a\x0copen_time_ns\"\xed\x02\n\x13IndicatorCalculated\x12;\n\nsession_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,48}$R\tsessionId\x12)\n\x06symbol\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12\x44\n\ttimeframe\x18\x03 \x01(\x0e\x32\x1a.fxmesh.types.v1.TimeframeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\ttimeframe\x12 \n\x0copen_time_ns\x18\x04 \x01(\x03R\nopenTimeNs\x12I\n\x08snapshot\x18\x05 \x01(\x0b\x32%.fxmesh.analysis.v1.IndicatorSnapshotB\x06\xbaH\x03\xc8\x01\x01R\x08snapshot:;\xd2\xf3\x18\x37\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\ttimeframe\x1a\x0copen_time_ns\"\x8e\x03\n\x0fPatternDetected\x12;\n\nsession_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,48}$R\tsessionId\x12)\n\x06symbol\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12\x44\n\ttimeframe\x18\x03 \x01(\x0e\x32\x1a.fxmesh.types.v1.TimeframeB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\ttimeframe\x12 \n\x0copen_time_ns\x18\x04 \x01(\x03R\nopenTimeNs\x12!\n\x0cpattern_name\x18\x05 \x01(\tR\x0bpatternName\x12=\n\x07pattern\x18\x06 \x01(\x0b\x32\x1b.fxmesh.analysis.v1.PatternB\x06\xbaH\x03\xc8\x01\x01R\x07pattern:I\xd2\xf3\x18\x45\x08\x02\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\ttimeframe\x1a\x0copen_time_ns\x1a\x0cpattern_name\"\x8e\x02\n\x0fSignalGenerated\x12<\n\tsignal_id\x18\x01 \x01(\tB\x1f\xbaH\x1cr\x1a\x32\x18^[A-Za-z0-9_:.-]{1,160}$R\x08signalId\x12;\n\nsession_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,48}$R\tsessionId\x12)\n\x06symbol\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12:\n\x06signal\x18\x04 \x01(\x0b\x32\x1a.fxmesh.analysis.v1.SignalB\x06\xbaH\x03\xc8\x01\x01R\x06signal:\x19\xd2\xf3\x18\x15\x08\x02\x12\x06symbol\x1a\tsignal_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fxmesh.analysis.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_BARCLOSED'].fields_by_name['session_id']._loaded_options = None
+  _globals['_BARCLOSED'].fields_by_name['session_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,48}$'
+  _globals['_BARCLOSED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_BARCLOSED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_BARCLOSED'].fields_by_name['timeframe']._loaded_options = None
+  _globals['_BARCLOSED'].fields_by_name['timeframe']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_BARCLOSED'].fields_by_name['bar']._loaded_options = None
+  _globals['_BARCLOSED'].fields_by_name['bar']._serialized_options = b'\272H\003\310\001\001'
   _globals['_BARCLOSED']._loaded_options = None
   _globals['_BARCLOSED']._serialized_options = b'\322\363\0307\010\001\022\006symbol\032\nsession_id\032\006symbol\032\ttimeframe\032\014open_time_ns'
+  _globals['_INDICATORCALCULATED'].fields_by_name['session_id']._loaded_options = None
+  _globals['_INDICATORCALCULATED'].fields_by_name['session_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,48}$'
+  _globals['_INDICATORCALCULATED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_INDICATORCALCULATED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_INDICATORCALCULATED'].fields_by_name['timeframe']._loaded_options = None
+  _globals['_INDICATORCALCULATED'].fields_by_name['timeframe']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_INDICATORCALCULATED'].fields_by_name['snapshot']._loaded_options = None
+  _globals['_INDICATORCALCULATED'].fields_by_name['snapshot']._serialized_options = b'\272H\003\310\001\001'
   _globals['_INDICATORCALCULATED']._loaded_options = None
   _globals['_INDICATORCALCULATED']._serialized_options = b'\322\363\0307\010\001\022\006symbol\032\nsession_id\032\006symbol\032\ttimeframe\032\014open_time_ns'
+  _globals['_PATTERNDETECTED'].fields_by_name['session_id']._loaded_options = None
+  _globals['_PATTERNDETECTED'].fields_by_name['session_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,48}$'
+  _globals['_PATTERNDETECTED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_PATTERNDETECTED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_PATTERNDETECTED'].fields_by_name['timeframe']._loaded_options = None
+  _globals['_PATTERNDETECTED'].fields_by_name['timeframe']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
+  _globals['_PATTERNDETECTED'].fields_by_name['pattern']._loaded_options = None
+  _globals['_PATTERNDETECTED'].fields_by_name['pattern']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PATTERNDETECTED']._loaded_options = None
   _globals['_PATTERNDETECTED']._serialized_options = b'\322\363\030E\010\002\022\006symbol\032\nsession_id\032\006symbol\032\ttimeframe\032\014open_time_ns\032\014pattern_name'
+  _globals['_SIGNALGENERATED'].fields_by_name['signal_id']._loaded_options = None
+  _globals['_SIGNALGENERATED'].fields_by_name['signal_id']._serialized_options = b'\272H\034r\0322\030^[A-Za-z0-9_:.-]{1,160}$'
+  _globals['_SIGNALGENERATED'].fields_by_name['session_id']._loaded_options = None
+  _globals['_SIGNALGENERATED'].fields_by_name['session_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,48}$'
+  _globals['_SIGNALGENERATED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_SIGNALGENERATED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_SIGNALGENERATED'].fields_by_name['signal']._loaded_options = None
+  _globals['_SIGNALGENERATED'].fields_by_name['signal']._serialized_options = b'\272H\003\310\001\001'
   _globals['_SIGNALGENERATED']._loaded_options = None
   _globals['_SIGNALGENERATED']._serialized_options = b'\322\363\030\025\010\002\022\006symbol\032\tsignal_id'
-  _globals['_BARCLOSED']._serialized_start=152
-  _globals['_BARCLOSED']._serialized_end=448
-  _globals['_INDICATORCALCULATED']._serialized_start=451
-  _globals['_INDICATORCALCULATED']._serialized_end=747
-  _globals['_PATTERNDETECTED']._serialized_start=750
-  _globals['_PATTERNDETECTED']._serialized_end=1079
-  _globals['_SIGNALGENERATED']._serialized_start=1082
-  _globals['_SIGNALGENERATED']._serialized_end=1262
+  _globals['_BARCLOSED']._serialized_start=181
+  _globals['_BARCLOSED']._serialized_end=546
+  _globals['_INDICATORCALCULATED']._serialized_start=549
+  _globals['_INDICATORCALCULATED']._serialized_end=914
+  _globals['_PATTERNDETECTED']._serialized_start=917
+  _globals['_PATTERNDETECTED']._serialized_end=1315
+  _globals['_SIGNALGENERATED']._serialized_start=1318
+  _globals['_SIGNALGENERATED']._serialized_end=1588
 # @@protoc_insertion_point(module_scope)

@@ -22,27 +22,42 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from fxmesh.inference.v1 import inference_pb2 as fxmesh_dot_inference_dot_v1_dot_inference__pb2
 from fxmesh.policy.v1 import policy_pb2 as fxmesh_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fxmesh/inference/v1/events.proto\x12\x13\x66xmesh.inference.v1\x1a#fxmesh/inference/v1/inference.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\"\xeb\x01\n\x18ModelPredictionCompleted\x12#\n\rprediction_id\x18\x01 \x01(\tR\x0cpredictionId\x12#\n\rmodel_version\x18\x02 \x01(\rR\x0cmodelVersion\x12\x16\n\x06symbol\x18\x03 \x01(\tR\x06symbol\x12?\n\nprediction\x18\x04 \x01(\x0b\x32\x1f.fxmesh.inference.v1.PredictionR\nprediction:,\xd2\xf3\x18(\x08\x02\x12\x06symbol\x1a\rprediction_id\x1a\rmodel_version\"\xa7\x02\n\x17ModelPerformanceUpdated\x12\x1a\n\x08\x65ndpoint\x18\x01 \x01(\tR\x08\x65ndpoint\x12#\n\rmodel_version\x18\x02 \x01(\rR\x0cmodelVersion\x12#\n\rreport_number\x18\x03 \x01(\x04R\x0creportNumber\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12>\n\x06report\x18\x05 \x01(\x0b\x32&.fxmesh.inference.v1.PerformanceReportR\x06report:E\xd2\xf3\x18\x41\x08\x04\x12\x08\x65ndpoint\x1a\x08\x65ndpoint\x1a\rmodel_version\x1a\rreport_number\x1a\x0binstance_id\"\x9c\x02\n\x12ModelDriftDetected\x12\x1a\n\x08\x65ndpoint\x18\x01 \x01(\tR\x08\x65ndpoint\x12#\n\rmodel_version\x18\x02 \x01(\rR\x0cmodelVersion\x12#\n\rreport_number\x18\x03 \x01(\x04R\x0creportNumber\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12\x38\n\x06report\x18\x05 \x01(\x0b\x32 .fxmesh.inference.v1.DriftReportR\x06report:E\xd2\xf3\x18\x41\x08\x04\x12\x08\x65ndpoint\x1a\x08\x65ndpoint\x1a\rmodel_version\x1a\rreport_number\x1a\x0binstance_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fxmesh/inference/v1/events.proto\x12\x13\x66xmesh.inference.v1\x1a\x1b\x62uf/validate/validate.proto\x1a#fxmesh/inference/v1/inference.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\"\xa8\x02\n\x18ModelPredictionCompleted\x12\x45\n\rprediction_id\x18\x01 \x01(\tB \xbaH\x1dr\x1b\x32\x19^[A-Za-z0-9_:./-]{1,200}$R\x0cpredictionId\x12#\n\rmodel_version\x18\x02 \x01(\rR\x0cmodelVersion\x12)\n\x06symbol\x18\x03 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12G\n\nprediction\x18\x04 \x01(\x0b\x32\x1f.fxmesh.inference.v1.PredictionB\x06\xbaH\x03\xc8\x01\x01R\nprediction:,\xd2\xf3\x18(\x08\x02\x12\x06symbol\x1a\rprediction_id\x1a\rmodel_version\"\xcd\x02\n\x17ModelPerformanceUpdated\x12\x38\n\x08\x65ndpoint\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x08\x65ndpoint\x12#\n\rmodel_version\x18\x02 \x01(\rR\x0cmodelVersion\x12#\n\rreport_number\x18\x03 \x01(\x04R\x0creportNumber\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12\x46\n\x06report\x18\x05 \x01(\x0b\x32&.fxmesh.inference.v1.PerformanceReportB\x06\xbaH\x03\xc8\x01\x01R\x06report:E\xd2\xf3\x18\x41\x08\x04\x12\x08\x65ndpoint\x1a\x08\x65ndpoint\x1a\rmodel_version\x1a\rreport_number\x1a\x0binstance_id\"\xc2\x02\n\x12ModelDriftDetected\x12\x38\n\x08\x65ndpoint\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x08\x65ndpoint\x12#\n\rmodel_version\x18\x02 \x01(\rR\x0cmodelVersion\x12#\n\rreport_number\x18\x03 \x01(\x04R\x0creportNumber\x12\x1f\n\x0binstance_id\x18\x04 \x01(\tR\ninstanceId\x12@\n\x06report\x18\x05 \x01(\x0b\x32 .fxmesh.inference.v1.DriftReportB\x06\xbaH\x03\xc8\x01\x01R\x06report:E\xd2\xf3\x18\x41\x08\x04\x12\x08\x65ndpoint\x1a\x08\x65ndpoint\x1a\rmodel_version\x1a\rreport_number\x1a\x0binstance_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fxmesh.inference.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MODELPREDICTIONCOMPLETED'].fields_by_name['prediction_id']._loaded_options = None
+  _globals['_MODELPREDICTIONCOMPLETED'].fields_by_name['prediction_id']._serialized_options = b'\272H\035r\0332\031^[A-Za-z0-9_:./-]{1,200}$'
+  _globals['_MODELPREDICTIONCOMPLETED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_MODELPREDICTIONCOMPLETED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_MODELPREDICTIONCOMPLETED'].fields_by_name['prediction']._loaded_options = None
+  _globals['_MODELPREDICTIONCOMPLETED'].fields_by_name['prediction']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELPREDICTIONCOMPLETED']._loaded_options = None
   _globals['_MODELPREDICTIONCOMPLETED']._serialized_options = b'\322\363\030(\010\002\022\006symbol\032\rprediction_id\032\rmodel_version'
+  _globals['_MODELPERFORMANCEUPDATED'].fields_by_name['endpoint']._loaded_options = None
+  _globals['_MODELPERFORMANCEUPDATED'].fields_by_name['endpoint']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_MODELPERFORMANCEUPDATED'].fields_by_name['report']._loaded_options = None
+  _globals['_MODELPERFORMANCEUPDATED'].fields_by_name['report']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELPERFORMANCEUPDATED']._loaded_options = None
   _globals['_MODELPERFORMANCEUPDATED']._serialized_options = b'\322\363\030A\010\004\022\010endpoint\032\010endpoint\032\rmodel_version\032\rreport_number\032\013instance_id'
+  _globals['_MODELDRIFTDETECTED'].fields_by_name['endpoint']._loaded_options = None
+  _globals['_MODELDRIFTDETECTED'].fields_by_name['endpoint']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_MODELDRIFTDETECTED'].fields_by_name['report']._loaded_options = None
+  _globals['_MODELDRIFTDETECTED'].fields_by_name['report']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELDRIFTDETECTED']._loaded_options = None
   _globals['_MODELDRIFTDETECTED']._serialized_options = b'\322\363\030A\010\004\022\010endpoint\032\010endpoint\032\rmodel_version\032\rreport_number\032\013instance_id'
-  _globals['_MODELPREDICTIONCOMPLETED']._serialized_start=126
-  _globals['_MODELPREDICTIONCOMPLETED']._serialized_end=361
-  _globals['_MODELPERFORMANCEUPDATED']._serialized_start=364
-  _globals['_MODELPERFORMANCEUPDATED']._serialized_end=659
-  _globals['_MODELDRIFTDETECTED']._serialized_start=662
-  _globals['_MODELDRIFTDETECTED']._serialized_end=946
+  _globals['_MODELPREDICTIONCOMPLETED']._serialized_start=155
+  _globals['_MODELPREDICTIONCOMPLETED']._serialized_end=451
+  _globals['_MODELPERFORMANCEUPDATED']._serialized_start=454
+  _globals['_MODELPERFORMANCEUPDATED']._serialized_end=787
+  _globals['_MODELDRIFTDETECTED']._serialized_start=790
+  _globals['_MODELDRIFTDETECTED']._serialized_end=1112
 # @@protoc_insertion_point(module_scope)

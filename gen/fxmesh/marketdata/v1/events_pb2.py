@@ -22,12 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from fxmesh.marketdata.v1 import market_pb2 as fxmesh_dot_marketdata_dot_v1_dot_market__pb2
 from fxmesh.policy.v1 import policy_pb2 as fxmesh_dot_policy_dot_v1_dot_policy__pb2
 from fxmesh.types.v1 import market_pb2 as fxmesh_dot_types_dot_v1_dot_market__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!fxmesh/marketdata/v1/events.proto\x12\x14\x66xmesh.marketdata.v1\x1a!fxmesh/marketdata/v1/market.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a\x1c\x66xmesh/types/v1/market.proto\"\xe6\x02\n\x11PriceTickReceived\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12%\n\x0e\x66irst_sequence\x18\x03 \x01(\x04R\rfirstSequence\x12#\n\rlast_sequence\x18\x04 \x01(\x04R\x0clastSequence\x12\x32\n\x05ticks\x18\x05 \x01(\x0b\x32\x1c.fxmesh.types.v1.TickColumnsR\x05ticks\x12\x32\n\x05\x63lock\x18\x06 \x01(\x0b\x32\x1c.fxmesh.types.v1.MarketClockR\x05\x63lock\x12#\n\rsession_ended\x18\x07 \x01(\x08R\x0csessionEnded:A\xd2\xf3\x18=\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\x0e\x66irst_sequence\x1a\rlast_sequence\"\xc8\x01\n\x10OrderBookUpdated\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x33\n\x04\x62ook\x18\x04 \x01(\x0b\x32\x1f.fxmesh.marketdata.v1.OrderBookR\x04\x62ook:,\xd2\xf3\x18(\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\x08revision\"\xc1\x02\n\x11MarketDataUpdated\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x31\n\x05quote\x18\x04 \x01(\x0b\x32\x1b.fxmesh.marketdata.v1.QuoteR\x05quote\x12\x44\n\x0cmarket_state\x18\x05 \x01(\x0e\x32!.fxmesh.marketdata.v1.MarketStateR\x0bmarketState\x12\x32\n\x05\x63lock\x18\x06 \x01(\x0b\x32\x1c.fxmesh.types.v1.MarketClockR\x05\x63lock:,\xd2\xf3\x18(\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\x08revisionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!fxmesh/marketdata/v1/events.proto\x12\x14\x66xmesh.marketdata.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!fxmesh/marketdata/v1/market.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a\x1c\x66xmesh/types/v1/market.proto\"\xe6\x02\n\x11PriceTickReceived\x12\x1d\n\nsession_id\x18\x01 \x01(\tR\tsessionId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12%\n\x0e\x66irst_sequence\x18\x03 \x01(\x04R\rfirstSequence\x12#\n\rlast_sequence\x18\x04 \x01(\x04R\x0clastSequence\x12\x32\n\x05ticks\x18\x05 \x01(\x0b\x32\x1c.fxmesh.types.v1.TickColumnsR\x05ticks\x12\x32\n\x05\x63lock\x18\x06 \x01(\x0b\x32\x1c.fxmesh.types.v1.MarketClockR\x05\x63lock\x12#\n\rsession_ended\x18\x07 \x01(\x08R\x0csessionEnded:A\xd2\xf3\x18=\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\x0e\x66irst_sequence\x1a\rlast_sequence\"\x81\x02\n\x10OrderBookUpdated\x12;\n\nsession_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,48}$R\tsessionId\x12)\n\x06symbol\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12;\n\x04\x62ook\x18\x04 \x01(\x0b\x32\x1f.fxmesh.marketdata.v1.OrderBookB\x06\xbaH\x03\xc8\x01\x01R\x04\x62ook:,\xd2\xf3\x18(\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\x08revision\"\xfa\x02\n\x11MarketDataUpdated\x12;\n\nsession_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,48}$R\tsessionId\x12)\n\x06symbol\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x39\n\x05quote\x18\x04 \x01(\x0b\x32\x1b.fxmesh.marketdata.v1.QuoteB\x06\xbaH\x03\xc8\x01\x01R\x05quote\x12\x44\n\x0cmarket_state\x18\x05 \x01(\x0e\x32!.fxmesh.marketdata.v1.MarketStateR\x0bmarketState\x12\x32\n\x05\x63lock\x18\x06 \x01(\x0b\x32\x1c.fxmesh.types.v1.MarketClockR\x05\x63lock:,\xd2\xf3\x18(\x08\x01\x12\x06symbol\x1a\nsession_id\x1a\x06symbol\x1a\x08revisionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,14 +37,26 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PRICETICKRECEIVED']._loaded_options = None
   _globals['_PRICETICKRECEIVED']._serialized_options = b'\322\363\030=\010\001\022\006symbol\032\nsession_id\032\006symbol\032\016first_sequence\032\rlast_sequence'
+  _globals['_ORDERBOOKUPDATED'].fields_by_name['session_id']._loaded_options = None
+  _globals['_ORDERBOOKUPDATED'].fields_by_name['session_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,48}$'
+  _globals['_ORDERBOOKUPDATED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_ORDERBOOKUPDATED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_ORDERBOOKUPDATED'].fields_by_name['book']._loaded_options = None
+  _globals['_ORDERBOOKUPDATED'].fields_by_name['book']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDERBOOKUPDATED']._loaded_options = None
   _globals['_ORDERBOOKUPDATED']._serialized_options = b'\322\363\030(\010\001\022\006symbol\032\nsession_id\032\006symbol\032\010revision'
+  _globals['_MARKETDATAUPDATED'].fields_by_name['session_id']._loaded_options = None
+  _globals['_MARKETDATAUPDATED'].fields_by_name['session_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,48}$'
+  _globals['_MARKETDATAUPDATED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_MARKETDATAUPDATED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_MARKETDATAUPDATED'].fields_by_name['quote']._loaded_options = None
+  _globals['_MARKETDATAUPDATED'].fields_by_name['quote']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MARKETDATAUPDATED']._loaded_options = None
   _globals['_MARKETDATAUPDATED']._serialized_options = b'\322\363\030(\010\001\022\006symbol\032\nsession_id\032\006symbol\032\010revision'
-  _globals['_PRICETICKRECEIVED']._serialized_start=156
-  _globals['_PRICETICKRECEIVED']._serialized_end=514
-  _globals['_ORDERBOOKUPDATED']._serialized_start=517
-  _globals['_ORDERBOOKUPDATED']._serialized_end=717
-  _globals['_MARKETDATAUPDATED']._serialized_start=720
-  _globals['_MARKETDATAUPDATED']._serialized_end=1041
+  _globals['_PRICETICKRECEIVED']._serialized_start=185
+  _globals['_PRICETICKRECEIVED']._serialized_end=543
+  _globals['_ORDERBOOKUPDATED']._serialized_start=546
+  _globals['_ORDERBOOKUPDATED']._serialized_end=803
+  _globals['_MARKETDATAUPDATED']._serialized_start=806
+  _globals['_MARKETDATAUPDATED']._serialized_end=1184
 # @@protoc_insertion_point(module_scope)

@@ -22,6 +22,9 @@ DESCRIPTOR: _descriptor.FileDescriptor
 class PriceTickReceived(_message.Message):
     """A batch of ticks of one symbol of one feed session, in feed order. The identity of a tick is
     (session_id, symbol, sequence); batches may be cut differently when sent again, sequences never change.
+
+    The one event without rules: checking them would take a quarter of what consuming it takes. Whoever decodes the
+    columns refuses those that do not fit each other.
     """
 
     DESCRIPTOR: _descriptor.Descriptor

@@ -22,27 +22,40 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from fxmesh.pipeline.v1 import pipeline_pb2 as fxmesh_dot_pipeline_dot_v1_dot_pipeline__pb2
 from fxmesh.policy.v1 import policy_pb2 as fxmesh_dot_policy_dot_v1_dot_policy__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66xmesh/pipeline/v1/events.proto\x12\x12\x66xmesh.pipeline.v1\x1a!fxmesh/pipeline/v1/pipeline.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\"\xa6\x01\n\x18PipelineExecutionStarted\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x43\n\texecution\x18\x02 \x01(\x0b\x32%.fxmesh.pipeline.v1.PipelineExecutionR\texecution:\"\xd2\xf3\x18\x1e\x08\x04\x12\x0c\x65xecution_id\x1a\x0c\x65xecution_id\"\xa8\x01\n\x1aPipelineExecutionCompleted\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x43\n\texecution\x18\x02 \x01(\x0b\x32%.fxmesh.pipeline.v1.PipelineExecutionR\texecution:\"\xd2\xf3\x18\x1e\x08\x04\x12\x0c\x65xecution_id\x1a\x0c\x65xecution_id\"\xa5\x01\n\x17PipelineExecutionFailed\x12!\n\x0c\x65xecution_id\x18\x01 \x01(\tR\x0b\x65xecutionId\x12\x43\n\texecution\x18\x02 \x01(\x0b\x32%.fxmesh.pipeline.v1.PipelineExecutionR\texecution:\"\xd2\xf3\x18\x1e\x08\x04\x12\x0c\x65xecution_id\x1a\x0c\x65xecution_idb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1f\x66xmesh/pipeline/v1/events.proto\x12\x12\x66xmesh.pipeline.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!fxmesh/pipeline/v1/pipeline.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\"\xcc\x01\n\x18PipelineExecutionStarted\x12?\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x0b\x65xecutionId\x12K\n\texecution\x18\x02 \x01(\x0b\x32%.fxmesh.pipeline.v1.PipelineExecutionB\x06\xbaH\x03\xc8\x01\x01R\texecution:\"\xd2\xf3\x18\x1e\x08\x04\x12\x0c\x65xecution_id\x1a\x0c\x65xecution_id\"\xce\x01\n\x1aPipelineExecutionCompleted\x12?\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x0b\x65xecutionId\x12K\n\texecution\x18\x02 \x01(\x0b\x32%.fxmesh.pipeline.v1.PipelineExecutionB\x06\xbaH\x03\xc8\x01\x01R\texecution:\"\xd2\xf3\x18\x1e\x08\x04\x12\x0c\x65xecution_id\x1a\x0c\x65xecution_id\"\xcb\x01\n\x17PipelineExecutionFailed\x12?\n\x0c\x65xecution_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x0b\x65xecutionId\x12K\n\texecution\x18\x02 \x01(\x0b\x32%.fxmesh.pipeline.v1.PipelineExecutionB\x06\xbaH\x03\xc8\x01\x01R\texecution:\"\xd2\xf3\x18\x1e\x08\x04\x12\x0c\x65xecution_id\x1a\x0c\x65xecution_idb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fxmesh.pipeline.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_PIPELINEEXECUTIONSTARTED'].fields_by_name['execution_id']._loaded_options = None
+  _globals['_PIPELINEEXECUTIONSTARTED'].fields_by_name['execution_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_PIPELINEEXECUTIONSTARTED'].fields_by_name['execution']._loaded_options = None
+  _globals['_PIPELINEEXECUTIONSTARTED'].fields_by_name['execution']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PIPELINEEXECUTIONSTARTED']._loaded_options = None
   _globals['_PIPELINEEXECUTIONSTARTED']._serialized_options = b'\322\363\030\036\010\004\022\014execution_id\032\014execution_id'
+  _globals['_PIPELINEEXECUTIONCOMPLETED'].fields_by_name['execution_id']._loaded_options = None
+  _globals['_PIPELINEEXECUTIONCOMPLETED'].fields_by_name['execution_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_PIPELINEEXECUTIONCOMPLETED'].fields_by_name['execution']._loaded_options = None
+  _globals['_PIPELINEEXECUTIONCOMPLETED'].fields_by_name['execution']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PIPELINEEXECUTIONCOMPLETED']._loaded_options = None
   _globals['_PIPELINEEXECUTIONCOMPLETED']._serialized_options = b'\322\363\030\036\010\004\022\014execution_id\032\014execution_id'
+  _globals['_PIPELINEEXECUTIONFAILED'].fields_by_name['execution_id']._loaded_options = None
+  _globals['_PIPELINEEXECUTIONFAILED'].fields_by_name['execution_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_PIPELINEEXECUTIONFAILED'].fields_by_name['execution']._loaded_options = None
+  _globals['_PIPELINEEXECUTIONFAILED'].fields_by_name['execution']._serialized_options = b'\272H\003\310\001\001'
   _globals['_PIPELINEEXECUTIONFAILED']._loaded_options = None
   _globals['_PIPELINEEXECUTIONFAILED']._serialized_options = b'\322\363\030\036\010\004\022\014execution_id\032\014execution_id'
-  _globals['_PIPELINEEXECUTIONSTARTED']._serialized_start=122
-  _globals['_PIPELINEEXECUTIONSTARTED']._serialized_end=288
-  _globals['_PIPELINEEXECUTIONCOMPLETED']._serialized_start=291
-  _globals['_PIPELINEEXECUTIONCOMPLETED']._serialized_end=459
-  _globals['_PIPELINEEXECUTIONFAILED']._serialized_start=462
-  _globals['_PIPELINEEXECUTIONFAILED']._serialized_end=627
+  _globals['_PIPELINEEXECUTIONSTARTED']._serialized_start=151
+  _globals['_PIPELINEEXECUTIONSTARTED']._serialized_end=355
+  _globals['_PIPELINEEXECUTIONCOMPLETED']._serialized_start=358
+  _globals['_PIPELINEEXECUTIONCOMPLETED']._serialized_end=564
+  _globals['_PIPELINEEXECUTIONFAILED']._serialized_start=567
+  _globals['_PIPELINEEXECUTIONFAILED']._serialized_end=770
 # @@protoc_insertion_point(module_scope)

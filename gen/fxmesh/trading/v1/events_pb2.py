@@ -22,56 +22,115 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from fxmesh.policy.v1 import policy_pb2 as fxmesh_dot_policy_dot_v1_dot_policy__pb2
 from fxmesh.trading.v1 import trading_pb2 as fxmesh_dot_trading_dot_v1_dot_trading__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66xmesh/trading/v1/events.proto\x12\x11\x66xmesh.trading.v1\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a\x1f\x66xmesh/trading/v1/trading.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x01\n\x0bOrderPlaced\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12.\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xed\x01\n\rOrderAccepted\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12.\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xed\x01\n\rOrderRejected\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12.\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xec\x01\n\x0cOrderAmended\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12.\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xee\x01\n\x0eOrderCancelled\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12.\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xec\x01\n\x0cOrderExpired\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x19\n\x08order_id\x18\x02 \x01(\tR\x07orderId\x12.\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\x80\x02\n\rTradeExecuted\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12!\n\x0c\x65xecution_id\x18\x02 \x01(\tR\x0b\x65xecutionId\x12+\n\x04\x66ill\x18\x03 \x01(\x0b\x32\x17.fxmesh.trading.v1.FillR\x04\x66ill\x12.\n\x05order\x18\x04 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderR\x05order\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time: \xd2\xf3\x18\x1c\x08\x03\x12\naccount_id\x1a\x0c\x65xecution_id\"\xff\x01\n\x0fPositionChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x16\n\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12\x37\n\x08position\x18\x04 \x01(\x0b\x32\x1b.fxmesh.trading.v1.PositionR\x08position\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:0\xd2\xf3\x18,\x08\x03\x12\naccount_id\x1a\naccount_id\x1a\x06symbol\x1a\x08revision\"\xdb\x01\n\x0e\x41\x63\x63ountChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x34\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x1a.fxmesh.trading.v1.AccountR\x07\x61\x63\x63ount\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:(\xd2\xf3\x18$\x08\x03\x12\naccount_id\x1a\naccount_id\x1a\x08revision\"\xa8\x02\n\x13TradingStateChanged\x12\x1d\n\naccount_id\x18\x01 \x01(\tR\taccountId\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x44\n\rtrading_state\x18\x03 \x01(\x0e\x32\x1f.fxmesh.trading.v1.TradingStateR\x0ctradingState\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1e\n\neverywhere\x18\x06 \x01(\x08R\neverywhere:(\xd2\xf3\x18$\x08\x03\x12\naccount_id\x1a\naccount_id\x1a\x08revisionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1e\x66xmesh/trading/v1/events.proto\x12\x11\x66xmesh.trading.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a\x1f\x66xmesh/trading/v1/trading.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xaf\x02\n\x0bOrderPlaced\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x37\n\x08order_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x07orderId\x12\x36\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xb1\x02\n\rOrderAccepted\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x37\n\x08order_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x07orderId\x12\x36\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xb1\x02\n\rOrderRejected\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x37\n\x08order_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x07orderId\x12\x36\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xb0\x02\n\x0cOrderAmended\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x37\n\x08order_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x07orderId\x12\x36\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xb2\x02\n\x0eOrderCancelled\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x37\n\x08order_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x07orderId\x12\x36\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xb0\x02\n\x0cOrderExpired\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x37\n\x08order_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x07orderId\x12\x36\n\x05order\x18\x03 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12\x1a\n\x08revision\x18\x04 \x01(\rR\x08revision\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:&\xd2\xf3\x18\"\x08\x03\x12\naccount_id\x1a\x08order_id\x1a\x08revision\"\xcc\x02\n\rTradeExecuted\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12?\n\x0c\x65xecution_id\x18\x02 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x0b\x65xecutionId\x12\x33\n\x04\x66ill\x18\x03 \x01(\x0b\x32\x17.fxmesh.trading.v1.FillB\x06\xbaH\x03\xc8\x01\x01R\x04\x66ill\x12\x36\n\x05order\x18\x04 \x01(\x0b\x32\x18.fxmesh.trading.v1.OrderB\x06\xbaH\x03\xc8\x01\x01R\x05order\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time: \xd2\xf3\x18\x1c\x08\x03\x12\naccount_id\x1a\x0c\x65xecution_id\"\xb8\x02\n\x0fPositionChanged\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12)\n\x06symbol\x18\x02 \x01(\tB\x11\xbaH\x0er\x0c\x32\n^[A-Z]{6}$R\x06symbol\x12\x1a\n\x08revision\x18\x03 \x01(\x04R\x08revision\x12?\n\x08position\x18\x04 \x01(\x0b\x32\x1b.fxmesh.trading.v1.PositionB\x06\xbaH\x03\xc8\x01\x01R\x08position\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:0\xd2\xf3\x18,\x08\x03\x12\naccount_id\x1a\naccount_id\x1a\x06symbol\x1a\x08revision\"\x81\x02\n\x0e\x41\x63\x63ountChanged\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12<\n\x07\x61\x63\x63ount\x18\x03 \x01(\x0b\x32\x1a.fxmesh.trading.v1.AccountB\x06\xbaH\x03\xc8\x01\x01R\x07\x61\x63\x63ount\x12.\n\x04time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time:(\xd2\xf3\x18$\x08\x03\x12\naccount_id\x1a\naccount_id\x1a\x08revision\"\xd2\x02\n\x13TradingStateChanged\x12;\n\naccount_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\taccountId\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12P\n\rtrading_state\x18\x03 \x01(\x0e\x32\x1f.fxmesh.trading.v1.TradingStateB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00R\x0ctradingState\x12\x16\n\x06reason\x18\x04 \x01(\tR\x06reason\x12.\n\x04time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.TimestampR\x04time\x12\x1e\n\neverywhere\x18\x06 \x01(\x08R\neverywhere:(\xd2\xf3\x18$\x08\x03\x12\naccount_id\x1a\naccount_id\x1a\x08revisionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fxmesh.trading.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_ORDERPLACED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ORDERPLACED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERPLACED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDERPLACED'].fields_by_name['order_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERPLACED'].fields_by_name['order']._loaded_options = None
+  _globals['_ORDERPLACED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDERPLACED']._loaded_options = None
   _globals['_ORDERPLACED']._serialized_options = b'\322\363\030\"\010\003\022\naccount_id\032\010order_id\032\010revision'
+  _globals['_ORDERACCEPTED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ORDERACCEPTED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERACCEPTED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDERACCEPTED'].fields_by_name['order_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERACCEPTED'].fields_by_name['order']._loaded_options = None
+  _globals['_ORDERACCEPTED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDERACCEPTED']._loaded_options = None
   _globals['_ORDERACCEPTED']._serialized_options = b'\322\363\030\"\010\003\022\naccount_id\032\010order_id\032\010revision'
+  _globals['_ORDERREJECTED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ORDERREJECTED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERREJECTED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDERREJECTED'].fields_by_name['order_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERREJECTED'].fields_by_name['order']._loaded_options = None
+  _globals['_ORDERREJECTED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDERREJECTED']._loaded_options = None
   _globals['_ORDERREJECTED']._serialized_options = b'\322\363\030\"\010\003\022\naccount_id\032\010order_id\032\010revision'
+  _globals['_ORDERAMENDED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ORDERAMENDED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERAMENDED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDERAMENDED'].fields_by_name['order_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERAMENDED'].fields_by_name['order']._loaded_options = None
+  _globals['_ORDERAMENDED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDERAMENDED']._loaded_options = None
   _globals['_ORDERAMENDED']._serialized_options = b'\322\363\030\"\010\003\022\naccount_id\032\010order_id\032\010revision'
+  _globals['_ORDERCANCELLED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ORDERCANCELLED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERCANCELLED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDERCANCELLED'].fields_by_name['order_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDERCANCELLED'].fields_by_name['order']._loaded_options = None
+  _globals['_ORDERCANCELLED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDERCANCELLED']._loaded_options = None
   _globals['_ORDERCANCELLED']._serialized_options = b'\322\363\030\"\010\003\022\naccount_id\032\010order_id\032\010revision'
+  _globals['_ORDEREXPIRED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ORDEREXPIRED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDEREXPIRED'].fields_by_name['order_id']._loaded_options = None
+  _globals['_ORDEREXPIRED'].fields_by_name['order_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ORDEREXPIRED'].fields_by_name['order']._loaded_options = None
+  _globals['_ORDEREXPIRED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ORDEREXPIRED']._loaded_options = None
   _globals['_ORDEREXPIRED']._serialized_options = b'\322\363\030\"\010\003\022\naccount_id\032\010order_id\032\010revision'
+  _globals['_TRADEEXECUTED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_TRADEEXECUTED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_TRADEEXECUTED'].fields_by_name['execution_id']._loaded_options = None
+  _globals['_TRADEEXECUTED'].fields_by_name['execution_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_TRADEEXECUTED'].fields_by_name['fill']._loaded_options = None
+  _globals['_TRADEEXECUTED'].fields_by_name['fill']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_TRADEEXECUTED'].fields_by_name['order']._loaded_options = None
+  _globals['_TRADEEXECUTED'].fields_by_name['order']._serialized_options = b'\272H\003\310\001\001'
   _globals['_TRADEEXECUTED']._loaded_options = None
   _globals['_TRADEEXECUTED']._serialized_options = b'\322\363\030\034\010\003\022\naccount_id\032\014execution_id'
+  _globals['_POSITIONCHANGED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_POSITIONCHANGED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_POSITIONCHANGED'].fields_by_name['symbol']._loaded_options = None
+  _globals['_POSITIONCHANGED'].fields_by_name['symbol']._serialized_options = b'\272H\016r\0142\n^[A-Z]{6}$'
+  _globals['_POSITIONCHANGED'].fields_by_name['position']._loaded_options = None
+  _globals['_POSITIONCHANGED'].fields_by_name['position']._serialized_options = b'\272H\003\310\001\001'
   _globals['_POSITIONCHANGED']._loaded_options = None
   _globals['_POSITIONCHANGED']._serialized_options = b'\322\363\030,\010\003\022\naccount_id\032\naccount_id\032\006symbol\032\010revision'
+  _globals['_ACCOUNTCHANGED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_ACCOUNTCHANGED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_ACCOUNTCHANGED'].fields_by_name['account']._loaded_options = None
+  _globals['_ACCOUNTCHANGED'].fields_by_name['account']._serialized_options = b'\272H\003\310\001\001'
   _globals['_ACCOUNTCHANGED']._loaded_options = None
   _globals['_ACCOUNTCHANGED']._serialized_options = b'\322\363\030$\010\003\022\naccount_id\032\naccount_id\032\010revision'
+  _globals['_TRADINGSTATECHANGED'].fields_by_name['account_id']._loaded_options = None
+  _globals['_TRADINGSTATECHANGED'].fields_by_name['account_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_TRADINGSTATECHANGED'].fields_by_name['trading_state']._loaded_options = None
+  _globals['_TRADINGSTATECHANGED'].fields_by_name['trading_state']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_TRADINGSTATECHANGED']._loaded_options = None
   _globals['_TRADINGSTATECHANGED']._serialized_options = b'\322\363\030$\010\003\022\naccount_id\032\naccount_id\032\010revision'
-  _globals['_ORDERPLACED']._serialized_start=151
-  _globals['_ORDERPLACED']._serialized_end=386
-  _globals['_ORDERACCEPTED']._serialized_start=389
-  _globals['_ORDERACCEPTED']._serialized_end=626
-  _globals['_ORDERREJECTED']._serialized_start=629
-  _globals['_ORDERREJECTED']._serialized_end=866
-  _globals['_ORDERAMENDED']._serialized_start=869
-  _globals['_ORDERAMENDED']._serialized_end=1105
-  _globals['_ORDERCANCELLED']._serialized_start=1108
-  _globals['_ORDERCANCELLED']._serialized_end=1346
-  _globals['_ORDEREXPIRED']._serialized_start=1349
-  _globals['_ORDEREXPIRED']._serialized_end=1585
-  _globals['_TRADEEXECUTED']._serialized_start=1588
-  _globals['_TRADEEXECUTED']._serialized_end=1844
-  _globals['_POSITIONCHANGED']._serialized_start=1847
-  _globals['_POSITIONCHANGED']._serialized_end=2102
-  _globals['_ACCOUNTCHANGED']._serialized_start=2105
-  _globals['_ACCOUNTCHANGED']._serialized_end=2324
-  _globals['_TRADINGSTATECHANGED']._serialized_start=2327
-  _globals['_TRADINGSTATECHANGED']._serialized_end=2623
+  _globals['_ORDERPLACED']._serialized_start=180
+  _globals['_ORDERPLACED']._serialized_end=483
+  _globals['_ORDERACCEPTED']._serialized_start=486
+  _globals['_ORDERACCEPTED']._serialized_end=791
+  _globals['_ORDERREJECTED']._serialized_start=794
+  _globals['_ORDERREJECTED']._serialized_end=1099
+  _globals['_ORDERAMENDED']._serialized_start=1102
+  _globals['_ORDERAMENDED']._serialized_end=1406
+  _globals['_ORDERCANCELLED']._serialized_start=1409
+  _globals['_ORDERCANCELLED']._serialized_end=1715
+  _globals['_ORDEREXPIRED']._serialized_start=1718
+  _globals['_ORDEREXPIRED']._serialized_end=2022
+  _globals['_TRADEEXECUTED']._serialized_start=2025
+  _globals['_TRADEEXECUTED']._serialized_end=2357
+  _globals['_POSITIONCHANGED']._serialized_start=2360
+  _globals['_POSITIONCHANGED']._serialized_end=2672
+  _globals['_ACCOUNTCHANGED']._serialized_start=2675
+  _globals['_ACCOUNTCHANGED']._serialized_end=2932
+  _globals['_TRADINGSTATECHANGED']._serialized_start=2935
+  _globals['_TRADINGSTATECHANGED']._serialized_end=3273
 # @@protoc_insertion_point(module_scope)

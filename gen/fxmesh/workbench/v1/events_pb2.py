@@ -22,31 +22,48 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from fxmesh.policy.v1 import policy_pb2 as fxmesh_dot_policy_dot_v1_dot_policy__pb2
 from fxmesh.workbench.v1 import workbench_pb2 as fxmesh_dot_workbench_dot_v1_dot_workbench__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fxmesh/workbench/v1/events.proto\x12\x13\x66xmesh.workbench.v1\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a#fxmesh/workbench/v1/workbench.proto\"y\n\x14ModelTrainingStarted\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x32\n\x03run\x18\x02 \x01(\x0b\x32 .fxmesh.workbench.v1.TrainingRunR\x03run:\x16\xd2\xf3\x18\x12\x08\x04\x12\x06run_id\x1a\x06run_id\"{\n\x16ModelTrainingCompleted\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x32\n\x03run\x18\x02 \x01(\x0b\x32 .fxmesh.workbench.v1.TrainingRunR\x03run:\x16\xd2\xf3\x18\x12\x08\x04\x12\x06run_id\x1a\x06run_id\"x\n\x13ModelTrainingFailed\x12\x15\n\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x32\n\x03run\x18\x02 \x01(\x0b\x32 .fxmesh.workbench.v1.TrainingRunR\x03run:\x16\xd2\xf3\x18\x12\x08\x04\x12\x06run_id\x1a\x06run_id\"\xfc\x01\n\rModelDeployed\x12#\n\rendpoint_name\x18\x01 \x01(\tR\x0c\x65ndpointName\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x39\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32\x1d.fxmesh.workbench.v1.EndpointR\x08\x65ndpoint\x12?\n\ndeployment\x18\x04 \x01(\x0b\x32\x1f.fxmesh.workbench.v1.DeploymentR\ndeployment:.\xd2\xf3\x18*\x08\x04\x12\rendpoint_name\x1a\rendpoint_name\x1a\x08revisionb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n fxmesh/workbench/v1/events.proto\x12\x13\x66xmesh.workbench.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1d\x66xmesh/policy/v1/policy.proto\x1a#fxmesh/workbench/v1/workbench.proto\"\x9f\x01\n\x14ModelTrainingStarted\x12\x33\n\x06run_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x05runId\x12:\n\x03run\x18\x02 \x01(\x0b\x32 .fxmesh.workbench.v1.TrainingRunB\x06\xbaH\x03\xc8\x01\x01R\x03run:\x16\xd2\xf3\x18\x12\x08\x04\x12\x06run_id\x1a\x06run_id\"\xa1\x01\n\x16ModelTrainingCompleted\x12\x33\n\x06run_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x05runId\x12:\n\x03run\x18\x02 \x01(\x0b\x32 .fxmesh.workbench.v1.TrainingRunB\x06\xbaH\x03\xc8\x01\x01R\x03run:\x16\xd2\xf3\x18\x12\x08\x04\x12\x06run_id\x1a\x06run_id\"\x9e\x01\n\x13ModelTrainingFailed\x12\x33\n\x06run_id\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x05runId\x12:\n\x03run\x18\x02 \x01(\x0b\x32 .fxmesh.workbench.v1.TrainingRunB\x06\xbaH\x03\xc8\x01\x01R\x03run:\x16\xd2\xf3\x18\x12\x08\x04\x12\x06run_id\x1a\x06run_id\"\xa2\x02\n\rModelDeployed\x12\x41\n\rendpoint_name\x18\x01 \x01(\tB\x1c\xbaH\x19r\x17\x32\x15^[A-Za-z0-9_-]{1,64}$R\x0c\x65ndpointName\x12\x1a\n\x08revision\x18\x02 \x01(\x04R\x08revision\x12\x41\n\x08\x65ndpoint\x18\x03 \x01(\x0b\x32\x1d.fxmesh.workbench.v1.EndpointB\x06\xbaH\x03\xc8\x01\x01R\x08\x65ndpoint\x12?\n\ndeployment\x18\x04 \x01(\x0b\x32\x1f.fxmesh.workbench.v1.DeploymentR\ndeployment:.\xd2\xf3\x18*\x08\x04\x12\rendpoint_name\x1a\rendpoint_name\x1a\x08revisionb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'fxmesh.workbench.v1.events_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
+  _globals['_MODELTRAININGSTARTED'].fields_by_name['run_id']._loaded_options = None
+  _globals['_MODELTRAININGSTARTED'].fields_by_name['run_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_MODELTRAININGSTARTED'].fields_by_name['run']._loaded_options = None
+  _globals['_MODELTRAININGSTARTED'].fields_by_name['run']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELTRAININGSTARTED']._loaded_options = None
   _globals['_MODELTRAININGSTARTED']._serialized_options = b'\322\363\030\022\010\004\022\006run_id\032\006run_id'
+  _globals['_MODELTRAININGCOMPLETED'].fields_by_name['run_id']._loaded_options = None
+  _globals['_MODELTRAININGCOMPLETED'].fields_by_name['run_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_MODELTRAININGCOMPLETED'].fields_by_name['run']._loaded_options = None
+  _globals['_MODELTRAININGCOMPLETED'].fields_by_name['run']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELTRAININGCOMPLETED']._loaded_options = None
   _globals['_MODELTRAININGCOMPLETED']._serialized_options = b'\322\363\030\022\010\004\022\006run_id\032\006run_id'
+  _globals['_MODELTRAININGFAILED'].fields_by_name['run_id']._loaded_options = None
+  _globals['_MODELTRAININGFAILED'].fields_by_name['run_id']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_MODELTRAININGFAILED'].fields_by_name['run']._loaded_options = None
+  _globals['_MODELTRAININGFAILED'].fields_by_name['run']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELTRAININGFAILED']._loaded_options = None
   _globals['_MODELTRAININGFAILED']._serialized_options = b'\322\363\030\022\010\004\022\006run_id\032\006run_id'
+  _globals['_MODELDEPLOYED'].fields_by_name['endpoint_name']._loaded_options = None
+  _globals['_MODELDEPLOYED'].fields_by_name['endpoint_name']._serialized_options = b'\272H\031r\0272\025^[A-Za-z0-9_-]{1,64}$'
+  _globals['_MODELDEPLOYED'].fields_by_name['endpoint']._loaded_options = None
+  _globals['_MODELDEPLOYED'].fields_by_name['endpoint']._serialized_options = b'\272H\003\310\001\001'
   _globals['_MODELDEPLOYED']._loaded_options = None
   _globals['_MODELDEPLOYED']._serialized_options = b'\322\363\030*\010\004\022\rendpoint_name\032\rendpoint_name\032\010revision'
-  _globals['_MODELTRAININGSTARTED']._serialized_start=125
-  _globals['_MODELTRAININGSTARTED']._serialized_end=246
-  _globals['_MODELTRAININGCOMPLETED']._serialized_start=248
-  _globals['_MODELTRAININGCOMPLETED']._serialized_end=371
-  _globals['_MODELTRAININGFAILED']._serialized_start=373
-  _globals['_MODELTRAININGFAILED']._serialized_end=493
-  _globals['_MODELDEPLOYED']._serialized_start=496
-  _globals['_MODELDEPLOYED']._serialized_end=748
+  _globals['_MODELTRAININGSTARTED']._serialized_start=155
+  _globals['_MODELTRAININGSTARTED']._serialized_end=314
+  _globals['_MODELTRAININGCOMPLETED']._serialized_start=317
+  _globals['_MODELTRAININGCOMPLETED']._serialized_end=478
+  _globals['_MODELTRAININGFAILED']._serialized_start=481
+  _globals['_MODELTRAININGFAILED']._serialized_end=639
+  _globals['_MODELDEPLOYED']._serialized_start=642
+  _globals['_MODELDEPLOYED']._serialized_end=932
 # @@protoc_insertion_point(module_scope)

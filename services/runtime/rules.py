@@ -1,0 +1,81 @@
+"""Field rules of the contracts (`buf.validate`), and what breaks them in words.
+
+Requests are checked by the mesh before a handler runs (`interceptors/validation.py`), events by the bus
+(`bus/handling.py`).
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import protovalidate
+from buf.validate import validate_pb2
+from fxmesh.policy.v1 import patterns_pb2
+from google.protobuf.descriptor import Descriptor
+from google.protobuf.message import Message
+
+from services.errors import Violation
+
+_SENTENCES = {
+    text.regex: text.sentence
+    for value in patterns_pb2.FieldPattern.DESCRIPTOR.values
+    if (text := value.GetOptions().Extensions[patterns_pb2.pattern]).regex
+}
+"""What a person reads instead of a pattern, from the contracts."""
+
+
+def violations(message: Message) -> tuple[Violation, ...]:
+    """Every rule that a message breaks, none when it is good. Raises protovalidate's CompilationError for a
+    rule that is wrong itself.
+    """
+    return tuple(_violation(each) for each in protovalidate.collect_violations(message))
+
+
+@cache
+def has_rules(message: Descriptor) -> bool:
+    """True when the type, or something it holds, has rules: checking any other would only take time."""
+    return any(map(_is_ruled, reached(message)))
+
+
+def _is_ruled(message: Descriptor) -> bool:
+    return (
+        message.GetOptions().HasExtension(validate_pb2.message)
+        or any(each.GetOptions().HasExtension(validate_pb2.field) for each in message.fields)
+        or any(each.GetOptions().HasExtension(validate_pb2.oneof) for each in message.oneofs)
+    )
+
+
+def reached(start: Descriptor) -> set[Descriptor]:
+    """A message type and all that it may hold, however deep; it may hold itself."""
+    found, waiting = {start}, [start]
+    while waiting:
+        held = {each.message_type for each in waiting.pop().fields if each.message_type is not None}
+        waiting += held - found
+        found |= held
+    return found
+
+
+def _violation(found: protovalidate.Violation) -> Violation:
+    return Violation(_path(found.proto.field), _sentence(found))
+
+
+def _sentence(found: protovalidate.Violation) -> str:
+    """What is wrong, in words; the rule's own where it has some."""
+    proto, rule = found.proto, found.rule_value
+    if proto.rule_id == "string.pattern" and rule in _SENTENCES:
+        return _SENTENCES[rule]
+    if proto.rule_id == "enum.not_in" and not found.field_value:  # always [0]: no choice was made
+        return "must be given"
+    return proto.message or proto.rule_id
+
+
+def _path(path: protovalidate.FieldPathPb | None) -> str:
+    """`legs[2].price`, `labels["a"]`: how a person would write the field."""
+    return "" if path is None else ".".join(_element(each) for each in path.elements)
+
+
+def _element(element: protovalidate.FieldPathElementPb) -> str:
+    if element.subscript is None:
+        return element.field_name
+    key = element.subscript.value
+    return f'{element.field_name}["{key}"]' if isinstance(key, str) else f"{element.field_name}[{key}]"
