@@ -3,7 +3,6 @@
 import asyncio
 import base64
 import re
-import socket
 import struct
 import threading
 from collections.abc import AsyncIterator
@@ -29,7 +28,9 @@ from services.runtime.health import Health
 from services.runtime.ids import CountedIds
 from services.runtime.policy import service_policies
 from services.runtime.serve import MeshServer
-from tests.kit.edge import Answer, Edge, ask
+from tests.kit.edge import Alive, Answer, Edge, ask
+from tests.kit.nats import until_async
+from tests.kit.proxy import proxy
 
 pytestmark = pytest.mark.integration
 
@@ -76,13 +77,26 @@ class Listener(service_pb2_grpc.MarketDataServiceServicer):
         self.correlation_id = context.correlation_id.get()
 
 
+class Mute(grpc.GenericRpcHandler):
+    """Lives, and answers no call."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        async def never(_: bytes, __: Any) -> bytes:
+            await asyncio.Event().wait()
+            return b""
+
+        return grpc.unary_unary_rpc_method_handler(never)
+
+
 class Front:
-    def __init__(self, folder: Path, mute_port: int) -> None:
+    def __init__(self, folder: Path) -> None:
         self.service = Listener()  # type: ignore[abstract]  # the rest stays unimplemented
         self.server = MeshServer(
             "127.0.0.1", 0, server_concerns(CountedIds("s"), CollectorRegistry()), Health()
         )
         self.server.add(service_pb2_grpc.add_MarketDataServiceServicer_to_server, self.service)
+        self.mute = grpc.aio.server(handlers=(Alive(), Mute()))
+        mute_port = self.mute.add_insecure_port("127.0.0.1:0")
         self.edge = Edge(folder, {"market_data": self.server.port, "analysis_engine": mute_port})
         self.channel: Any = grpc.aio.insecure_channel(f"localhost:{self.edge.port}")
 
@@ -94,14 +108,15 @@ class Front:
 
 @pytest.fixture
 async def front(tmp_path: Path) -> AsyncIterator[Front]:
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # connections to it are made, and never answered
-        made = Front(tmp_path, mute.getsockname()[1])
-        await made.server.start()
-        await made.edge.start()
-        yield made
-        await made.channel.close()
-        await made.edge.close()
-        await made.server.close()
+    made = Front(tmp_path)
+    await made.server.start()
+    await made.mute.start()
+    await made.edge.start()
+    yield made
+    await made.channel.close()
+    await made.edge.close()
+    await made.mute.stop(None)
+    await made.server.close()
 
 
 async def test_a_rest_call_arrives_with_the_deadline_of_its_policy_and_an_id(front: Front) -> None:
@@ -179,6 +194,38 @@ async def test_a_service_that_is_down_is_unavailable_in_the_same_form(front: Fro
     said = to_fx_error(down.value, "")
     assert (said.reason, said.detail) == ("PEER_UNAVAILABLE", "the service cannot be reached at the moment")
     assert rest.json["message"] == said.detail  # no address, no cause
+
+
+async def test_a_frozen_service_costs_no_call_its_deadline(front: Front, tmp_path: Path) -> None:
+    """Connections to it are still made, as the kernel does for a stopped process, and never answered."""
+    (tmp_path / "frozen").mkdir()
+    async with proxy(front.server.port) as way:
+        edge = Edge(tmp_path / "frozen", {"market_data": way.port})
+        await edge.start()
+
+        async def asked() -> tuple[int, str]:
+            answer = await edge.ask("GET", QUOTES)
+            return (answer.status, "" if answer.status == 200 else answer.reason)
+
+        try:
+            assert await asked() == (200, "")
+            way.to_server.stall()
+            await until_async(asked, (503, "PEER_UNAVAILABLE"), 60)
+            calls = front.service.calls
+            assert [await asked() for _ in range(3)] == [(503, "PEER_UNAVAILABLE")] * 3
+            way.to_server.resume()
+            await until_async(asked, (200, ""), 60)
+            assert front.service.calls > calls
+        finally:
+            await edge.close()
+
+
+async def test_what_a_service_lacks_does_not_keep_calls_from_it(front: Front) -> None:
+    """It says of itself that it is not ready, as without NATS; there is no other to answer."""
+    stub: Any = health_pb2_grpc.HealthStub(front.channel)
+    market = health_pb2.HealthCheckRequest(service="fxmesh.marketdata.v1.MarketDataService")
+    assert (await stub.Check(market, timeout=5)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (await front.get(QUOTES)).status == 200
 
 
 async def test_without_the_gate_nothing_passes(front: Front) -> None:
