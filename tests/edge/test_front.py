@@ -16,6 +16,7 @@ from fxmesh.analysis.v1.service_pb2_grpc import AnalysisServiceStub
 from fxmesh.marketdata.v1 import market_pb2, service_pb2, service_pb2_grpc
 from fxmesh.trading.v1 import service_pb2 as trading
 from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry
@@ -54,6 +55,10 @@ class Listener(service_pb2_grpc.MarketDataServiceServicer):
             await asyncio.Event().wait()
         if "AUDUSD" in request.symbol:
             raise FxError(Kind.FAILED_PRECONDITION, "NO_QUOTE", "no quote yet", retry_after_s=1.5)
+        if "NZDUSD" in request.symbol:
+            raise FxError(Kind.RESOURCE_EXHAUSTED, "RATE_LIMITED", "too fast", retry_after_s=1.5)
+        if "USDCAD" in request.symbol:
+            raise FxError(Kind.UNAVAILABLE, "STORE_UNAVAILABLE", "at once", retry_after_s=0.0)
         return service_pb2.ListQuotesResponse(
             quotes=[market_pb2.Quote(symbol=symbol, sequence=2**60) for symbol in request.symbol]
         )
@@ -183,6 +188,36 @@ async def test_an_error_is_the_same_by_rest_and_by_grpc(front: Front) -> None:
         )
     error = to_fx_error(refused.value, "")
     assert error == FxError(Kind.FAILED_PRECONDITION, "NO_QUOTE", "no quote yet", retry_after_s=1.5)
+
+
+@pytest.mark.parametrize(
+    ("symbol", "status", "reason", "seconds"),
+    [
+        ("NZDUSD", 429, "RATE_LIMITED", "2"),
+        ("USDCAD", 503, "STORE_UNAVAILABLE", "1"),
+        ("AUDUSD", 400, "NO_QUOTE", None),  # waiting is not what it asks for
+    ],
+)
+async def test_who_shall_come_back_later_is_told_when(
+    front: Front, symbol: str, status: int, reason: str, seconds: str | None
+) -> None:
+    answer = await front.get(f"{QUOTES}?symbol={symbol}")
+    assert (answer.status, answer.reason, answer.headers.get("retry-after")) == (status, reason, seconds)
+
+
+async def test_a_page_of_another_site_reads_the_details_by_grpc_web_too(front: Front) -> None:
+    answer = await front.edge.ask(
+        "POST",
+        "/fxmesh.marketdata.v1.MarketDataService/ListQuotes",
+        b"\0\0\0\0\0",
+        {"Origin": "http://evil.example", "Content-Type": "application/grpc-web+proto"},
+    )
+    details = base64.b64decode(answer.headers["grpc-status-details-bin"] + "==")
+    status = status_pb2.Status.FromString(details)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (answer.headers["grpc-status"], status.code, info.reason) == ("7", 7, "PERMISSION_DENIED")
+    assert front.service.calls == 0
 
 
 async def test_a_service_that_is_down_is_unavailable_in_the_same_form(front: Front) -> None:
