@@ -9,11 +9,18 @@ from __future__ import annotations
 import os
 
 KEY = "FXMESH_KEY"
+_PREFIX = "FXMESH_"
+_OWN = frozenset({KEY, "FXMESH_HOME", "FXMESH_ADDRESS"})
 
 
 def api_key() -> str:
     """The API key to call with instead of the operator's token; empty for none."""
     return os.environ.get(KEY, "").strip()
+
+
+def variables_for_processes() -> frozenset[str]:
+    """Names of the variables that are set for the processes rather than for the command."""
+    return frozenset(name for name in os.environ if name.startswith(_PREFIX)) - _OWN
 
 
 def inherited_environment() -> dict[str, str]:
