@@ -39,7 +39,7 @@ class Running:
             grpc.local_channel_credentials(),
             grpc.access_token_call_credentials(home.token("operator").read_text()),
         )
-        return grpc.secure_channel(state.load(home).grpc_address(service), credentials)
+        return grpc.secure_channel(state.load(home).grpc_addresses(service)[0], credentials)
 
     def ask(self, *arguments: str) -> Any:
         """The data of `fxmesh ARGUMENTS --json`; raises RuntimeError with what it said when it fails."""

@@ -28,13 +28,14 @@ end
 
 function envoy_on_request(handle)
   local headers = handle:headers()
+  local grpc = (headers:get("content-type") or ""):find("^application/grpc") ~= nil
   if foreign(headers) then
-    handle:respond({[":status"] = "403"}, "pages of other sites may not call this platform")
+    local answer = grpc and {[":status"] = "403", ["grpc-status"] = "7"} or {[":status"] = "403"}
+    handle:respond(answer, "pages of other sites may not call this platform")
     return
   end
   local name = broken(headers)
   if name ~= nil then
-    local grpc = (headers:get("content-type") or ""):find("^application/grpc") ~= nil
     local answer = grpc and {[":status"] = "400", ["grpc-status"] = "3"} or {[":status"] = "422"}
     handle:respond(answer, "the header " .. name .. " is not base64")
   end

@@ -22,8 +22,8 @@ from services.runtime import reflection
 from services.runtime.channels import Connections
 from services.runtime.fatal import FatalError
 from services.runtime.http import bind_failure
-from services.runtime.probes import LIVENESS
 from services.runtime.serve import SERVER_OPTIONS, bind
+from services.runtime.statuses import LIVENESS
 
 if TYPE_CHECKING:
     from services.runtime.certificates import Certificates

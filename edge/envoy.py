@@ -8,7 +8,7 @@ from edge.routes import virtual_host
 from edge.settings import EdgeSettings
 from edge.transport import GATE_PROCESS, secured
 from edge.typed import Json, seconds, typed
-from edge.upstreams import cluster
+from edge.upstreams import cluster, service_cluster
 from services.runtime.policy import METADATA_BYTES, ServicePolicy
 
 _IDLE_S = 30.0
@@ -22,7 +22,7 @@ def configuration(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -
     """Envoy's bootstrap."""
     tls = settings.tls
     clusters = [
-        cluster(service.name, *settings.upstreams[service.name], transport=secured(tls, service.name))
+        service_cluster(service.name, settings.upstreams[service.name], secured(tls, service.name))
         for service in services
     ]
     return {

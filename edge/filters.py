@@ -36,6 +36,7 @@ def filters(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -> list
     """In the order a request passes them; answers pass them from the last to the first."""
     return [
         _lua("correlation"),
+        _lua("retry_after"),
         typed(f"{_FILTERS}.grpc_web", {}, f"{_PACKAGE}.grpc_web.v3.GrpcWeb"),
         _lua("admission"),
         typed(GATE_FILTER, _gate(), f"{_PACKAGE}.ext_authz.v3.ExtAuthz"),

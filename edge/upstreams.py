@@ -6,6 +6,7 @@ import ipaddress
 
 from edge.settings import Address
 from edge.typed import Json, of_type, seconds
+from services.runtime.statuses import LIVENESS
 
 _AT_ONCE = 16_384
 """Calls in flight to one service, beyond any bulkhead of its own."""
@@ -14,27 +15,37 @@ _GATE_CONNECTIONS = 64
 _IDLE_S, _GATE_IDLE_S = 60.0, 5.0
 """After so long without a call a connection is closed; those to the gate soon, since each holds a thread."""
 
-_HEALTH: Json = {
-    "health_checks": [
-        {
-            "timeout": "1s",
-            "interval": "1s",
-            "no_traffic_interval": "1s",
-            "unhealthy_threshold": 2,
-            "healthy_threshold": 1,
-            "grpc_health_check": {},
-        }
-    ],
-    # Calls go to those that are well, also when they are the fewer.
-    "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
-}
-"""A dead instance is left out within three seconds. One that drains says so, and is left out likewise."""
+
+def _health(addresses: tuple[Address, ...]) -> Json:
+    """How a service is watched: of several, the ones that say that they serve are called; they leave within
+    three seconds. One alone is called while it lives, whatever it says of itself, since nobody else could
+    answer: it is left out within six seconds of the last word of a frozen process, so that a caller learns at
+    once that nobody is there, and is not condemned for being busy. One behind a name is Kubernetes' to watch.
+    """
+    if len(addresses) == 1 and not _is_ip(addresses[0].host):
+        return {}
+    alone = len(addresses) == 1
+    check = {
+        "timeout": "2s" if alone else "1s",
+        "interval": "1s",
+        "no_traffic_interval": "1s",
+        # Back as soon as it is back: to ask a port where nobody listens costs nothing.
+        "unhealthy_interval": "0.25s",
+        "unhealthy_threshold": 2,
+        "healthy_threshold": 1,
+        "grpc_health_check": {"service_name": LIVENESS} if alone else {},
+    }
+    # Calls go to those that are well, also when they are the fewer, or none.
+    return {"health_checks": [check], "common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+
+
+def service_cluster(name: str, addresses: tuple[Address, ...], transport: Json | None) -> Json:
+    """A service at the addresses of its instances."""
+    return cluster(name, *addresses, transport=transport) | _health(addresses)
 
 
 def cluster(name: str, *addresses: Address, threaded: bool = False, transport: Json | None = None) -> Json:
     """A service, or the gate, at its addresses. No retries: the caller knows whether a repetition is safe.
-
-    Several instances of a service are asked for their health; one alone is called in any case.
 
     `threaded`: it speaks HTTP/1.1 and each connection holds a thread of it; else HTTP/2.
     """
@@ -57,7 +68,6 @@ def cluster(name: str, *addresses: Address, threaded: bool = False, transport: J
             "cluster_name": name,
             "endpoints": [{"lb_endpoints": [{"endpoint": {"address": each.json()}} for each in addresses]}],
         },
-        **(_HEALTH if len(addresses) > 1 else {}),
         "circuit_breakers": {
             "thresholds": [
                 {

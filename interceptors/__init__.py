@@ -13,6 +13,7 @@ Server, outermost first (`plan.SERVER_ORDER`)
     tracing         the span covers all that follows, refusals included
     metrics         likewise: a refused call is counted with its code
     deadline        before anything that may wait
+    drain           knows who is in hand when the server goes down, and refuses the others
     admission       before any work is spent on a call that would come too late
     authentication  who calls
     authorization   whether they may; both before any work is spent on the call

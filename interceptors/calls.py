@@ -53,7 +53,7 @@ class ServerCall:
         self.taken = 0
         """Steps of the plan behind us: what must be left again."""
         self.shutting_down = False
-        """Set before the server cancels a stream of its own accord."""
+        """Set before the server cancels it of its own accord."""
 
 
 class ClientCall:

@@ -12,6 +12,7 @@ and reflection are spared unless named exactly. A wrong rule ends the process at
 from __future__ import annotations
 
 import asyncio
+import difflib
 import random
 import re
 import time
@@ -28,9 +29,9 @@ from interceptors.calls import ServerCall
 from interceptors.errors import INTERNAL
 from interceptors.plan import Hook
 from services.errors import FxError, Kind
-from services.runtime.fatal import FatalError
+from services.runtime.fatal import FatalError, WrongSettings
 from services.runtime.limits import PROTECTED
-from services.runtime.policy import MethodPolicy, method_policies, method_policy
+from services.runtime.policy import MethodPolicy, all_methods, method_policies, method_policy
 
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s)")
 _CODES = (*(kind.name for kind in Kind), INTERNAL)
@@ -75,14 +76,22 @@ def _check_target(target: str) -> None:
         return
     service, _, method = target.partition("/")
     if not method:
-        raise _wrong(target, "names no package.Service/Method, package.Service/* or *")
+        raise _wrong(target, f"names no package.Service/Method, package.Service/* or *{_near(target)}")
     try:
         if method == "*":
             method_policies(service)
         else:
             method_policy(f"/{target}")
     except FatalError as unknown:
-        raise _wrong(target, f"cannot be applied: {unknown}") from None
+        raise _wrong(target, f"cannot be applied: {unknown}{_near(target)}") from None
+
+
+def _near(target: str) -> str:
+    """What may have been meant, for the end of the sentence."""
+    known = {each.method: each.path[1:] for each in all_methods()}
+    known |= {name: name for each in all_methods() for name in (each.path[1:], f"{each.service}/*")}
+    near = difflib.get_close_matches(target, known, n=1)
+    return f"; did you mean {known[near[0]]}?" if near else ""
 
 
 def _option(target: str, text: str) -> tuple[str, object]:
@@ -101,8 +110,8 @@ def _option(target: str, text: str) -> tuple[str, object]:
     )
 
 
-def _wrong(target: str, sentence: str) -> FatalError:
-    return FatalError(f"wrong settings: FXMESH_FAULTS: the rule for {target} {sentence}")
+def _wrong(target: str, sentence: str) -> WrongSettings:
+    return WrongSettings(f"FXMESH_FAULTS: the rule for {target} {sentence}")
 
 
 class Faults(Collector):

@@ -27,6 +27,7 @@ class Place(Enum):
     TRACING = "tracing"
     METRICS = "metrics"
     DEADLINE = "deadline"
+    DRAIN = "drain"
     AUTHENTICATION = "authentication"
     AUTHORIZATION = "authorization"
     ADMISSION = "admission"
@@ -44,6 +45,7 @@ SERVER_ORDER = (
     Place.TRACING,
     Place.METRICS,
     Place.DEADLINE,
+    Place.DRAIN,
     Place.ADMISSION,
     Place.AUTHENTICATION,
     Place.AUTHORIZATION,

@@ -20,8 +20,9 @@ from google.protobuf.message import Message
 
 from interceptors import deadline, errors, messages
 from interceptors.calls import Context, ServerCall
+from interceptors.drain import going_down
 from interceptors.plan import SERVER_ORDER, Concerns, Plan, compile_plan
-from services.errors import FxError, Kind
+from services.errors import FxError
 from services.runtime.crash import crash_point
 from services.runtime.policy import MethodPolicy, Shape, method_policy
 
@@ -55,10 +56,8 @@ class Registrar:
         self._sink = sink
         self._concerns = concerns
         self._settle_s = settle_s
-        self._streams: dict[ServerCall, asyncio.Task[Any]] = {}
         self.services: list[str] = []
         """Full names of what was registered, in order."""
-        self._ending = False
 
     def add_generic_rpc_handlers(self, generic_rpc_handlers: object) -> None:
         """Ignored: generated code registers everything twice, and this form hides which methods there are."""
@@ -73,18 +72,6 @@ class Registrar:
         }
         self._sink.add_registered_method_handlers(service_name, wrapped)
         self.services.append(service_name)
-
-    def end_streams(self) -> int:
-        """End every answer stream with UNAVAILABLE `SHUTTING_DOWN`, so that a drain need not outwait them.
-
-        Returns how many there were.
-        """
-        self._ending = True
-        ending = list(self._streams.items())
-        for call, task in ending:
-            call.shutting_down = True
-            task.cancel()
-        return len(ending)
 
     def _wrap(self, method: MethodPolicy, handler: Any) -> grpc.RpcMethodHandler[Any, Any]:
         plan = compile_plan(SERVER_ORDER, self._concerns, method)
@@ -132,7 +119,7 @@ class Registrar:
     ) -> Callable[[bytes, Context], Awaitable[None]]:
         async def unary_stream(data: bytes, context: Context) -> None:
             async def work(call: ServerCall) -> None:
-                await self._stream(call, handler, receive(data))
+                await _write_answers(handler, receive(data), call.context)
 
             await run(plan, context, work)
 
@@ -143,22 +130,11 @@ class Registrar:
     ) -> Callable[[Any, Context], Awaitable[None]]:
         async def stream_stream(requests: Any, context: Context) -> None:
             async def work(call: ServerCall) -> None:
-                await self._stream(call, handler, self._requests(requests))
+                await _write_answers(handler, self._requests(requests), call.context)
 
             await run(plan, context, work)
 
         return stream_stream
-
-    async def _stream(self, call: ServerCall, handler: Handler, request: Any) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # a handler is always served in a task
-        if self._ending:
-            raise _going_down()
-        self._streams[call] = task
-        try:
-            await _write_answers(handler, request, call.context)
-        finally:
-            del self._streams[call]
 
 
 def _unary_unary(
@@ -245,7 +221,7 @@ async def _cancelled(call: ServerCall, failure: BaseException) -> NoReturn:
     cancel.
     """
     if call.shutting_down:
-        await _refuse(call, _going_down())
+        await _refuse(call, going_down())
     if call.deadline is not None and time.monotonic() >= call.deadline - _ROUNDING_S:
         call.code = grpc.StatusCode.DEADLINE_EXCEEDED
         raise failure
@@ -256,12 +232,6 @@ async def _cancelled(call: ServerCall, failure: BaseException) -> NoReturn:
         await _report(call, failure)
     call.code = grpc.StatusCode.CANCELLED
     raise failure
-
-
-def _going_down() -> FxError:
-    return FxError(
-        Kind.UNAVAILABLE, "SHUTTING_DOWN", "this instance is going down: call again to reach another"
-    )
 
 
 async def _report(call: ServerCall, failure: BaseException) -> NoReturn:

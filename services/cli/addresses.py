@@ -32,10 +32,10 @@ class Addresses:
     home: Home
     given: Mapping[str, str] = field(default_factory=dict)
 
-    def of(self, service: str) -> str:
-        """Raises CliError NOT_RUNNING (exit code 3)."""
+    def all_of(self, service: str) -> tuple[str, ...]:
+        """Every instance, the first one first. Raises CliError NOT_RUNNING (exit code 3)."""
         told = self.given.get(service) or self.given.get(ALL)
-        return told or self._running().grpc_address(service)
+        return (told,) if told else self._running().grpc_addresses(service)
 
     def certificates(self) -> Certificates | None:
         """What to show the services: as the settings of the environment say, else the operator's certificate
@@ -68,8 +68,12 @@ class Addresses:
         running = None if service in self.given or ALL in self.given else state.read(self.home)
         if running is None:
             return ""
-        process = running.process(service)
-        return f"it is {process.condition}" + (f", last {process.last_exit}" if process.last_exit else "")
+        instances = [each for each in running.processes if each.service == service]
+        return "; ".join(
+            f"{'it' if len(instances) == 1 else each.name} is {each.condition}"
+            + (f", last {each.last_exit}" if each.last_exit else "")
+            for each in instances
+        )
 
     def _running(self) -> RunState:
         return state.load(self.home)

@@ -12,6 +12,8 @@ from pathlib import Path
 from services.cli.options import DEFAULT_HOME, HOME
 
 KEY = "FXMESH_KEY"
+_PREFIX = "FXMESH_"
+_OWN = frozenset({KEY, HOME, "FXMESH_ADDRESS"})
 
 
 def api_key() -> str:
@@ -22,6 +24,11 @@ def api_key() -> str:
 def home_folder() -> Path:
     """The folder of the platform that is meant where no option can name it."""
     return Path(os.environ.get(HOME) or DEFAULT_HOME)
+
+
+def variables_for_processes() -> frozenset[str]:
+    """Names of the variables that are set for the processes rather than for the command."""
+    return frozenset(name for name in os.environ if name.startswith(_PREFIX)) - _OWN
 
 
 def inherited_environment() -> dict[str, str]:

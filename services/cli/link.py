@@ -1,31 +1,34 @@
 """The running platform as one command sees it: a stub for each service, one correlation id for all calls.
 
-Calls run the mesh's client plan (correlation id, deadline, errors). A service that cannot be reached is told
-apart from one that does not answer: to the first nothing was sent.
+Calls run the mesh's client plan: correlation id, deadline, errors, and retries at another instance where the
+contract allows them. No breaker: the few calls of one command are no load, and a person is waiting. A service
+that cannot be reached is told apart from one that does not answer: to the first nothing was sent.
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-import grpc
+import structlog
 
 from interceptors import deadline
 from interceptors.calls import ClientCall
 from interceptors.correlation import Correlation
-from interceptors.endpoints import Endpoint
 from interceptors.plan import Hook, Place
+from interceptors.retry import Retries
 from services.cli import credentials, output
 from services.cli.addresses import Addresses
 from services.cli.hints import HINTS
 from services.cli.output import CliError, ExitCode
+from services.cli.reach import Instances, ServiceDown
 from services.cli.render import Printer, sentence
 from services.errors import FxError, Kind
 from services.runtime import context
-from services.runtime.channels import Connections, FixedTarget, MeshChannels
+from services.runtime.channels import Connections, MeshChannels
 from services.runtime.clock import WallClock
 from services.runtime.identity.token_file import AUTHORIZATION
 from services.runtime.ids import Uuid7Ids
@@ -44,7 +47,6 @@ T = TypeVar("T")
 
 PATIENCE_S = 10.0
 """A person waits rather than reads that a busy machine took longer than the two seconds services get."""
-CONNECT_S = 5.0
 LOST_S = 30.0
 """How long a broken stream is opened again before the command gives up: a restart of the service."""
 AGAIN_S = 1.0
@@ -60,6 +62,8 @@ async def connected(
     where: Addresses, out: Printer, work: Callable[[Link], Awaitable[ExitCode | None]]
 ) -> ExitCode | None:
     """Give `work` its link. Raises CliError, of whatever a service answered as well."""
+    # What the mesh logs of retries and ejections is for processes that serve; a command says what came of it.
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     link = Link(where, out)
     context.correlation_id.set(link.correlation_id)
     try:
@@ -78,8 +82,10 @@ def explained(refused: FxError, correlation_id: str) -> CliError:
     """A refusal with what can be done about it and the id that finds it in the logs."""
     error = output.from_service(refused)
     error.message = sentence(refused.detail)
-    # A service that names the command to use knows better.
-    error.hint = "" if "fxmesh " in refused.detail else HINTS.get(refused.reason, "")
+    if isinstance(refused, ServiceDown):
+        error.hint = refused.hint
+    elif "fxmesh " not in refused.detail:  # a service that names the command to use knows better
+        error.hint = HINTS.get(refused.reason, "")
     error.details["correlation_id"] = correlation_id
     return error
 
@@ -96,6 +102,7 @@ class Link:
             Place.CORRELATION: Correlation(self._ids).client,
             Place.DEADLINE: _patient,
             Place.AUTHENTICATION: self._identified,
+            Place.RETRY: Retries().hook,
         }
         self._channels = MeshChannels(self._find, concerns, where.certificates())
 
@@ -111,7 +118,7 @@ class Link:
         try:
             return await call
         except FxError as failure:
-            if failure.kind not in _LOST:
+            if failure.kind not in _LOST or isinstance(failure, ServiceDown):
                 raise
             details = {"cause": failure.reason}
             message = f"No answer came ({failure.detail}): it is unknown whether {what}."
@@ -130,8 +137,8 @@ class Link:
                     heard_at, broke = clock(), False
                     yield answer
                 return
-            except (FxError, CliError) as broken:
-                if heard_at is None or not _may_return(broken) or clock() - heard_at > LOST_S:
+            except FxError as broken:
+                if heard_at is None or broken.kind not in _LOST or clock() - heard_at > LOST_S:
                     raise
                 if not broke:
                     self.out.note("the stream broke; opening it again")
@@ -148,14 +155,13 @@ class Link:
         service = service_policy(method.service).name
 
         def send(call: ClientCall) -> None:
-            if token := credentials.bearer(self._where.home, self._where.of(service)):
+            if token := credentials.bearer(self._where.home, self._where.all_of(service)[0]):
                 call.metadata.append((AUTHORIZATION, f"Bearer {token}"))
 
         return Hook(enter=send)
 
-    def _find(self, connections: Connections, service: str) -> _Reached:
-        name = service_policy(service).name
-        return _Reached(connections, self._where, name)
+    def _find(self, connections: Connections, service: str) -> Instances:
+        return Instances(connections, self._where, service_policy(service).name)
 
     @cached_property
     def trading(self) -> TradingServiceStub:
@@ -200,49 +206,6 @@ class Link:
         return MonitoringServiceStub(self._channels.to("fxmesh.monitoring.v1.MonitoringService"))
 
 
-class _Reached:
-    """A service that is connected to before anything is sent."""
-
-    def __init__(self, connections: Connections, where: Addresses, service: str) -> None:
-        self._where = where
-        self._service = service
-        self._address = where.of(service)
-        self._target = FixedTarget(connections, self._address)
-
-    def known(self) -> bool:
-        return True
-
-    def pick(self, tried: tuple[Endpoint, ...] = ()) -> Endpoint | None:
-        endpoint = self._target.pick()
-        return endpoint if endpoint.channel.get_state() is grpc.ChannelConnectivity.READY else None
-
-    async def wait(self, deadline: float) -> Endpoint:
-        """Raises CliError SERVICE_DOWN."""
-        endpoint = self._target.pick()
-        channel = endpoint.channel
-        try:
-            async with asyncio.timeout(CONNECT_S):
-                state = channel.get_state(try_to_connect=True)
-                while state is not grpc.ChannelConnectivity.READY:
-                    if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE:
-                        raise TimeoutError
-                    await channel.wait_for_state_change(state)
-                    state = channel.get_state(try_to_connect=True)
-        except TimeoutError:
-            raise self._down() from None
-        return endpoint
-
-    def _down(self) -> CliError:
-        condition = self._where.condition(self._service)
-        known = f" ({condition})" if condition else ""
-        return CliError(
-            "SERVICE_DOWN",
-            f"{self._service} cannot be reached at {self._address}{known}; nothing was sent.",
-            f"See `fxmesh status`, and `fxmesh logs {self._service}` for why; `up` restarts what crashes.",
-            ExitCode.UNAVAILABLE,
-        )
-
-
 def _patient(method: MethodPolicy) -> Hook[ClientCall]:
     enter = deadline.client(method).enter
     assert enter is not None
@@ -253,7 +216,3 @@ def _patient(method: MethodPolicy) -> Hook[ClientCall]:
         enter(call)
 
     return Hook(enter=wait_longer)
-
-
-def _may_return(broken: FxError | CliError) -> bool:
-    return broken.kind in _LOST if isinstance(broken, FxError) else broken.reason == "SERVICE_DOWN"

@@ -9,6 +9,7 @@ within 15 s.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
@@ -31,6 +32,15 @@ if TYPE_CHECKING:
 _ANSWER_BYTES = BATCH_REQUEST_BYTES + 64 * 1024
 _LAST_CALLS_S = 30.0
 """How long calls on the connection of a withdrawn instance may go on: longer than that instance's own drain.
+"""
+
+FIRST_S = 30.0
+"""How long calls may wait for the first instance of a peer, from when it was first asked for: all may come up
+in any order.
+"""
+GAP_S = 1.0
+"""How long they may wait once the last known one is missed: its beat may only have been late. A peer that is
+gone shall cost no caller the rest of its deadline.
 """
 
 _OF_A_SERVICE = (Place.CACHE, Place.RETRY, Place.BREAKER)
@@ -163,6 +173,9 @@ class RegistryTarget:
         self._service = service
         self._rotation = rotation or Rotation(service)
         self._known: tuple[str, ...] = ()
+        self._patience_s = FIRST_S
+        self._waited_for: float | None = None
+        """Until when an instance is waited for; None: none is missed."""
 
     def pick(self, tried: tuple[Endpoint, ...] = ()) -> Endpoint | None:
         """The instance whose turn it is, None when there is no instance."""
@@ -181,16 +194,23 @@ class RegistryTarget:
             self._connections.drop(gone)
         self._rotation.replace(had.get(each) or self._member(each) for each in addresses)
         self._known = addresses
+        if addresses:
+            self._patience_s, self._waited_for = GAP_S, None
 
     def _member(self, address: str) -> Member:
         return Member(self._connections.get(address), address, self._rotation)
 
     async def wait(self, deadline: float) -> Endpoint:
-        """Wait until an instance appears. Raises FxError UNAVAILABLE `PEER_UNAVAILABLE` at `deadline`."""
+        """Wait until an instance appears. Raises FxError UNAVAILABLE `PEER_UNAVAILABLE` at `deadline`, or as
+        soon as one has been missed for too long.
+        """
+        if self._waited_for is None:
+            self._waited_for = time.monotonic() + self._patience_s
+        until = None if deadline == float("inf") else min(deadline, self._waited_for)
         try:
             # Loop time is monotonic time. Nothing is awaited between looking and `changed()`, so no change is
             # missed.
-            async with asyncio.timeout_at(None if deadline == float("inf") else deadline):
+            async with asyncio.timeout_at(until):
                 while (endpoint := self.pick()) is None:
                     await self._registry.changed()
                 return endpoint

@@ -9,3 +9,11 @@ from __future__ import annotations
 
 class FatalError(Exception):
     """Its message is the sentence: what is wrong, where, and what to do about it."""
+
+
+class WrongSettings(FatalError):
+    """`sentences`: one about each variable that is wrong."""
+
+    def __init__(self, *sentences: str) -> None:
+        super().__init__(f"wrong settings: {'; '.join(sentences)}")
+        self.sentences = sentences

@@ -170,6 +170,12 @@ def method_policies(service: str) -> tuple[MethodPolicy, ...]:
     return tuple(method_policy(f"/{service}/{method.name}") for method in _service(service).methods)
 
 
+def all_methods() -> tuple[MethodPolicy, ...]:
+    """Of every service of the contracts, then the built-in ones."""
+    ours = [each for service in service_policies() for each in method_policies(service.full_name)]
+    return (*ours, *BUILT_IN.values())
+
+
 def service_policies() -> tuple[ServicePolicy, ...]:
     """The policies of every service that the generated contracts declare, by gRPC port.
 

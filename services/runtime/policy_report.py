@@ -19,7 +19,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from interceptors.faults import Rule, parse
 from services.runtime.fatal import FatalError
 from services.runtime.limits import BUILT_IN_GROUP, POOLS, PROTECTED, Limits, Rate
-from services.runtime.policy import BUILT_IN, METADATA_BYTES, MethodPolicy, method_policies, service_policies
+from services.runtime.policy import BUILT_IN, METADATA_BYTES, MethodPolicy
 
 _MESH = "default of the mesh"
 _TABLE = "table of the built-in services (services/runtime/policy.py)"
@@ -32,12 +32,6 @@ class Line:
     concern: str
     applies: str
     source: str
-
-
-def all_methods() -> tuple[MethodPolicy, ...]:
-    """Of every service of the contracts, then the built-in ones."""
-    ours = [each for service in service_policies() for each in method_policies(service.full_name)]
-    return (*ours, *BUILT_IN.values())
 
 
 def find(name: str, methods: tuple[MethodPolicy, ...]) -> MethodPolicy:

@@ -15,10 +15,7 @@ from grpc_health.v1 import health_pb2_grpc
 from services.runtime.fatal import FatalError
 from services.runtime.health import Health
 from services.runtime.http import bind_failure
-from services.runtime.statuses import SERVING, Statuses
-
-LIVENESS = "liveness"
-"""The name that startup and liveness probes ask for."""
+from services.runtime.statuses import Statuses
 
 _OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.so_reuseport", 0),  # a port that is in use must be an error, not shared
@@ -43,7 +40,6 @@ class ProbePort:
 
     async def start(self, service: str) -> None:
         """Begin to answer, for the process and for its service by full gRPC name."""
-        await self._statuses.servicer.set(LIVENESS, SERVING)
         await self._statuses.start((service,))
         await self._server.start()
 

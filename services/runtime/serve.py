@@ -12,9 +12,11 @@ import grpc
 from grpc_health.v1 import health_pb2_grpc
 
 from interceptors.calls import ServerCall
-from interceptors.plan import Concerns
+from interceptors.drain import Drain
+from interceptors.plan import Concerns, Place
 from interceptors.server import Registrar
 from services.runtime import reflection
+from services.runtime.connections import end_connections
 from services.runtime.fatal import FatalError
 from services.runtime.health import Health
 from services.runtime.http import bind_failure
@@ -74,7 +76,9 @@ class MeshServer:
     ) -> None:
         """With `tls` only for callers with a certificate of an authority it trusts."""
         self._server = grpc.aio.server(options=SERVER_OPTIONS)
-        self._registrar = Registrar(self._server, concerns, _SETTLE_S)
+        self._drain = Drain()
+        own = {Place.DRAIN: self._drain.hook}
+        self._registrar = Registrar(self._server, {**concerns, **own}, _SETTLE_S)
         self._statuses = Statuses(health)
         self._started = False
         try:
@@ -97,12 +101,15 @@ class MeshServer:
         await self._server.start()
 
     async def drain(self, grace_s: float = DRAIN_S) -> None:
-        """Say NOT_SERVING, take no new calls, end streams, let the others finish for at most `grace_s`."""
+        """Say NOT_SERVING, refuse new calls, end streams, let the others finish for at most `grace_s`; then
+        let go of the port.
+        """
         await self._statuses.stop_serving()
         await asyncio.sleep(_LAST_WORDS_S)
-        stopping = asyncio.create_task(self._server.stop(grace_s))
-        self._registrar.end_streams()
-        await stopping
+        await self._drain.run(grace_s)
+        await asyncio.sleep(_SETTLE_S)
+        end_connections(self.port)
+        await self._server.stop(None)
 
     async def close(self) -> None:
         """Let go of the port, whether it was served or not. Calls in flight are cut."""

@@ -19,7 +19,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, Validati
 from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict, SettingsError
 
-from services.runtime.fatal import FatalError
+from services.runtime.fatal import WrongSettings
 from services.runtime.limits import (
     ANONYMOUS_RATE,
     KEY_RATE,
@@ -155,7 +155,7 @@ class RuntimeSettings(BaseSettings):
 
 
 def load(settings_class: type[SettingsT]) -> SettingsT:
-    """Read settings from the environment. Raises FatalError with a sentence about every wrong variable."""
+    """Read settings from the environment. Raises WrongSettings with a sentence about every wrong variable."""
     prefix = str(settings_class.model_config.get("env_prefix", ""))
     fields = settings_class.model_fields
     if prefix != "FXMESH_":  # that prefix is shared by everyone's
@@ -163,10 +163,9 @@ def load(settings_class: type[SettingsT]) -> SettingsT:
     try:
         return settings_class()
     except ValidationError as failure:
-        sentences = "; ".join(_sentence(prefix, fields, dict(each)) for each in failure.errors())
-        raise FatalError(f"wrong settings: {sentences}") from None
+        raise WrongSettings(*(_sentence(prefix, fields, dict(each)) for each in failure.errors())) from None
     except SettingsError as failure:
-        raise FatalError(f"wrong settings: {failure}") from None
+        raise WrongSettings(str(failure)) from None
 
 
 def _refuse_strangers(prefix: str, fields: dict[str, FieldInfo]) -> None:
@@ -175,22 +174,32 @@ def _refuse_strangers(prefix: str, fields: dict[str, FieldInfo]) -> None:
         if variable.startswith(prefix) and variable not in known:
             near = difflib.get_close_matches(variable, known, n=1)
             hint = f" (did you mean {near[0]}?)" if near else ""
-            raise FatalError(f"{variable} is set but is not a setting{hint}: correct or unset it")
+            raise WrongSettings(f"{variable} is set but is not a setting{hint}: correct or unset it")
+
+
+_IN_PLAIN_WORDS = {
+    "bool_parsing": "should be true or false",
+    "float_parsing": "should be a number",
+    "int_parsing": "should be a whole number",
+    "missing": "is needed",
+}
 
 
 def _sentence(prefix: str, fields: dict[str, FieldInfo], error: dict[str, Any]) -> str:
+    """What is set, and what may be."""
+    said = str(error["msg"]).removeprefix("Value error, ").replace("Input should", "should")
+    said = _IN_PLAIN_WORDS.get(error["type"], said)
     location = error["loc"]
     if not location:
-        return str(error["msg"])
+        return said
     name = str(location[0])
     field = fields.get(name)
-    secret = field is not None and field.annotation is SecretStr
-    shown = (
-        ""
-        if secret or error["type"] == "missing"
-        else f" is {without_credentials(str(error['input']))[:80]!r}"
-    )
-    return f"{prefix}{name.upper()}{shown}: {error['msg']}"
+    variable = f"{prefix}{name.upper()}"
+    if error["type"] == "missing":
+        return f"{variable} {said}"
+    if field is not None and field.annotation is SecretStr:
+        return f"{variable} {said}"
+    return f"{variable} is {without_credentials(str(error['input']))[:80]!r}, but {said}"
 
 
 def without_credentials(text: str) -> str:

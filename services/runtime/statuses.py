@@ -15,6 +15,8 @@ from grpc_health.v1.health import aio as health_aio
 from services.runtime.health import Health
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
+LIVENESS = "liveness"
+"""A name that is SERVING whenever it is answered at all, until the drain: whether the process lives."""
 _NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
@@ -30,6 +32,7 @@ class Statuses:
     async def start(self, services: Sequence[str]) -> None:
         """Tell now and after every change, for the process and for `services` by full gRPC name."""
         names = ("", *services)
+        await self.servicer.set(LIVENESS, SERVING)
         self._health.on_change(lambda _: self._told.set())
         await self._tell(names)
         self._teller = asyncio.create_task(self._keep_telling(names), name="health")

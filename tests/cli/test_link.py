@@ -9,12 +9,12 @@ from services.cli import link as link_module
 from services.cli.addresses import Addresses
 from services.cli.home import Home
 from services.cli.link import Link
-from services.cli.output import CliError, ExitCode
+from services.cli.reach import ServiceDown
 from services.cli.render import Printer
 from services.errors import FxError, Kind
 
 GONE = FxError(Kind.UNAVAILABLE, "PEER_UNAVAILABLE", "gone")
-DOWN = CliError("SERVICE_DOWN", "down", "", ExitCode.UNAVAILABLE)
+DOWN = ServiceDown("market_data", ("127.0.0.1:1",), "")
 
 
 class Streams:

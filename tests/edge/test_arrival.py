@@ -16,7 +16,7 @@ from google.protobuf.message_factory import GetMessageClass
 from edge import body
 from edge.rest import RestForm, RestForms
 from services.runtime.policy import service_policies
-from tests.kit.edge import Edge
+from tests.kit.edge import Alive, Edge
 
 pytestmark = pytest.mark.integration
 
@@ -72,7 +72,7 @@ class Keeper(grpc.GenericRpcHandler):
 @pytest.fixture
 async def keeper(tmp_path: Path) -> AsyncIterator[tuple[Keeper, Edge]]:
     made, server = Keeper(), grpc.aio.server()
-    server.add_generic_rpc_handlers((made,))
+    server.add_generic_rpc_handlers((Alive(), made))
     port = server.add_insecure_port("127.0.0.1:0")
     edge = Edge(tmp_path, {service.name: port for service in service_policies()})
     await server.start()

@@ -3,105 +3,28 @@
 import asyncio
 import base64
 import re
-import socket
 import struct
 import threading
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
-from fxmesh.analysis.v1 import service_pb2 as analysis
-from fxmesh.analysis.v1.service_pb2_grpc import AnalysisServiceStub
-from fxmesh.marketdata.v1 import market_pb2, service_pb2, service_pb2_grpc
-from fxmesh.trading.v1 import service_pb2 as trading
-from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
+from fxmesh.marketdata.v1 import service_pb2, service_pb2_grpc
+from google.rpc import error_details_pb2, status_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
-from prometheus_client import CollectorRegistry
 
 from interceptors.errors import to_fx_error
-from interceptors.standard import server_concerns
 from services.errors import FxError, Kind
-from services.runtime import context
-from services.runtime.health import Health
-from services.runtime.ids import CountedIds
 from services.runtime.policy import service_policies
-from services.runtime.serve import MeshServer
-from tests.kit.edge import Answer, Edge, ask
+from tests.edge.conftest import QUOTES, Front
+from tests.kit.edge import Answer, ask
 
 pytestmark = pytest.mark.integration
 
-QUOTES = "/api/v1/market-data/quotes"
 STREAM = "/api/v1/market-data/quotes:stream?symbol=EURUSD"
 UUID7 = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}")
-
-
-class Listener(service_pb2_grpc.MarketDataServiceServicer):
-    """Notes what a call brought with it. GBPUSD never answers; a stream of USDJPY fails half-way."""
-
-    def __init__(self) -> None:
-        self.remaining = 0.0
-        self.correlation_id: str | None = None
-        self.calls = 0
-        self.cancelled = asyncio.Event()
-
-    async def ListQuotes(self, request: Any, context: Any) -> service_pb2.ListQuotesResponse:  # noqa: N802
-        self._note(context)
-        if "GBPUSD" in request.symbol:
-            await asyncio.Event().wait()
-        if "AUDUSD" in request.symbol:
-            raise FxError(Kind.FAILED_PRECONDITION, "NO_QUOTE", "no quote yet", retry_after_s=1.5)
-        return service_pb2.ListQuotesResponse(
-            quotes=[market_pb2.Quote(symbol=symbol, sequence=2**60) for symbol in request.symbol]
-        )
-
-    async def StreamQuotes(  # noqa: N802
-        self, request: Any, context: Any
-    ) -> AsyncIterator[service_pb2.StreamQuotesResponse]:
-        self._note(context)
-        try:
-            for number in range(1, 10**9):
-                yield service_pb2.StreamQuotesResponse(stream_sequence=number)
-                if "USDJPY" in request.symbol and number == 3:
-                    raise FxError(Kind.OUT_OF_RANGE, "SEQUENCE_GONE", "gone")
-                await asyncio.sleep(0.01)
-        finally:
-            self.cancelled.set()
-
-    def _note(self, call: Any) -> None:
-        self.calls += 1
-        self.remaining = call.time_remaining()
-        self.correlation_id = context.correlation_id.get()
-
-
-class Front:
-    def __init__(self, folder: Path, mute_port: int) -> None:
-        self.service = Listener()  # type: ignore[abstract]  # the rest stays unimplemented
-        self.server = MeshServer(
-            "127.0.0.1", 0, server_concerns(CountedIds("s"), CollectorRegistry()), Health()
-        )
-        self.server.add(service_pb2_grpc.add_MarketDataServiceServicer_to_server, self.service)
-        self.edge = Edge(folder, {"market_data": self.server.port, "analysis_engine": mute_port})
-        self.channel: Any = grpc.aio.insecure_channel(f"localhost:{self.edge.port}")
-
-    async def get(self, target: str, **headers: str) -> Answer:
-        return await self.edge.ask(
-            "GET", target, headers={name.replace("_", "-"): v for name, v in headers.items()}
-        )
-
-
-@pytest.fixture
-async def front(tmp_path: Path) -> AsyncIterator[Front]:
-    with socket.create_server(("127.0.0.1", 0)) as mute:  # connections to it are made, and never answered
-        made = Front(tmp_path, mute.getsockname()[1])
-        await made.server.start()
-        await made.edge.start()
-        yield made
-        await made.channel.close()
-        await made.edge.close()
-        await made.server.close()
 
 
 async def test_a_rest_call_arrives_with_the_deadline_of_its_policy_and_an_id(front: Front) -> None:
@@ -135,21 +58,6 @@ async def test_a_caller_may_ask_for_less_time_and_not_for_more(front: Front) -> 
         assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
-async def test_a_late_answer_is_a_504_whether_the_service_says_so_or_not(front: Front) -> None:
-    slow, mute = await asyncio.gather(
-        front.get(f"{QUOTES}?symbol=GBPUSD"), front.get("/api/v1/analysis/signals")
-    )
-    for late in (slow, mute):
-        assert (late.status, late.json["code"], late.reason) == (504, 4, "DEADLINE_EXCEEDED")
-        assert late.correlation_id == late.headers["x-correlation-id"]
-    stub = AnalysisServiceStub(front.channel)
-    for timeout in (None, 0.3, 30.0):
-        call = stub.ListSignals(analysis.ListSignalsRequest(), timeout=timeout)
-        with pytest.raises(grpc.aio.AioRpcError) as silent:
-            await asyncio.wait_for(call, 5)
-        assert silent.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-
-
 async def test_an_error_is_the_same_by_rest_and_by_grpc(front: Front) -> None:
     rest = await front.get(f"{QUOTES}?symbol=AUDUSD", x_correlation_id="one")
     assert (rest.status, rest.json["code"], rest.json["message"]) == (400, 9, "no quote yet")
@@ -170,15 +78,19 @@ async def test_an_error_is_the_same_by_rest_and_by_grpc(front: Front) -> None:
     assert error == FxError(Kind.FAILED_PRECONDITION, "NO_QUOTE", "no quote yet", retry_after_s=1.5)
 
 
-async def test_a_service_that_is_down_is_unavailable_in_the_same_form(front: Front) -> None:
-    rest = await front.get("/api/v1/trading/accounts")
-    assert (rest.status, rest.json["code"], rest.reason) == (503, 14, "PEER_UNAVAILABLE")
-    assert rest.correlation_id == rest.headers["x-correlation-id"]
-    with pytest.raises(grpc.aio.AioRpcError) as down:
-        await TradingServiceStub(front.channel).ListAccounts(trading.ListAccountsRequest(), timeout=20)
-    said = to_fx_error(down.value, "")
-    assert (said.reason, said.detail) == ("PEER_UNAVAILABLE", "the service cannot be reached at the moment")
-    assert rest.json["message"] == said.detail  # no address, no cause
+async def test_a_page_of_another_site_reads_the_details_by_grpc_web_too(front: Front) -> None:
+    answer = await front.edge.ask(
+        "POST",
+        "/fxmesh.marketdata.v1.MarketDataService/ListQuotes",
+        b"\0\0\0\0\0",
+        {"Origin": "http://evil.example", "Content-Type": "application/grpc-web+proto"},
+    )
+    details = base64.b64decode(answer.headers["grpc-status-details-bin"] + "==")
+    status = status_pb2.Status.FromString(details)
+    info = error_details_pb2.ErrorInfo()
+    assert status.details[0].Unpack(info)
+    assert (answer.headers["grpc-status"], status.code, info.reason) == ("7", 7, "PERMISSION_DENIED")
+    assert front.service.calls == 0
 
 
 async def test_without_the_gate_nothing_passes(front: Front) -> None:

@@ -44,9 +44,19 @@ def test_rules_are_read_as_they_are_written() -> None:
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (f"{TRADING}/PlaceOder abort=UNAVAILABLE", "cannot be applied: method /.*PlaceOder is not in"),
-        ("fxmesh.trading.v1.Trading/* abort=UNAVAILABLE", "cannot be applied: service"),
-        ("PlaceOrder abort=UNAVAILABLE", "names no package.Service/Method"),
+        (
+            f"{TRADING}/PlaceOder abort=UNAVAILABLE",
+            rf"cannot be applied: method /.*PlaceOder is not in .*; did you mean {TRADING}/PlaceOrder\?",
+        ),
+        (
+            "fxmesh.trading.v1.Trading/* abort=UNAVAILABLE",
+            rf"cannot be applied: service .*; did you mean {TRADING}/\*\?",
+        ),
+        (
+            "PlaceOrder abort=UNAVAILABLE",
+            rf"names no package.Service/Method, .*; did you mean {TRADING}/PlaceOrder\?",
+        ),
+        ("xyzzy abort=UNAVAILABLE", r"names no package.Service/Method, package.Service/\* or \*$"),
         (f"{TRADING}/PlaceOrder", "needs delay= or abort="),
         (f"{TRADING}/PlaceOrder percent=5", "needs delay= or abort="),
         (f"{TRADING}/PlaceOrder delay=200", "has 'delay=200'"),

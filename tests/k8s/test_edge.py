@@ -11,8 +11,8 @@ import yaml
 from edge.config import Settings
 from services.cli.edge import find
 from services.runtime.policy import service_policies
-from services.runtime.probes import LIVENESS
 from services.runtime.settings import RuntimeSettings
+from services.runtime.statuses import LIVENESS
 from tests.k8s.manifests import Json, Manifests, containers
 from tools.manifests import CONTRACTS, EDGE_FOLDER
 

@@ -13,7 +13,7 @@ import pytest
 from kubernetes_validate.utils import ValidationError
 
 from services.cli.nats import MAX_PAYLOAD, PROGRAM
-from services.runtime import probes, serve
+from services.runtime import serve
 from services.runtime.bus.events import event_type_named
 from services.runtime.bus.streams import BOUNDS, MIB
 from services.runtime.channels import dns_address
@@ -21,6 +21,7 @@ from services.runtime.identity.rights import rights
 from services.runtime.identity.tokens import Trust, subject_of
 from services.runtime.policy import ServicePolicy, service_policies
 from services.runtime.settings import RuntimeSettings
+from services.runtime.statuses import LIVENESS
 from tests.k8s.manifests import NAME, Json, Manifests, Reach, container, containers
 from tools import manifests, written
 
@@ -123,7 +124,7 @@ def test_probes_ask_the_port_that_only_tells_health(built: Manifests, service: S
     port = int(built.settings["FXMESH_HEALTH_PORT"])
     workload = built.workloads[service.dns_name]
     pod = container(workload)
-    alive = {"port": port, "service": probes.LIVENESS}
+    alive = {"port": port, "service": LIVENESS}
     assert pod["startupProbe"]["grpc"] == pod["livenessProbe"]["grpc"] == alive
     assert pod["readinessProbe"]["grpc"] == {"port": port}
     # Calls in flight, then the consumers' batches, each for as long as a drain may take, then the closing.

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import grpc
+from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 
 from edge.built_in import BuiltIn
@@ -23,6 +25,7 @@ from interceptors.standard import server_concerns
 from services.cli.edge import find
 from services.runtime.ids import CountedIds
 from services.runtime.policy import service_policies
+from services.runtime.statuses import SERVING
 from tests.kit.ports import HOST, free_port
 
 _START_LIMIT_S = 20.0
@@ -106,6 +109,19 @@ class Envoy:
             return (await asyncio.to_thread(ask, self._admin, "GET", "/ready")).status == 200
         except OSError:
             return False
+
+
+class Alive(grpc.GenericRpcHandler):
+    """What Envoy asks of every process, for a server that is no service."""
+
+    def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if details.method != "/grpc.health.v1.Health/Check":
+            return None
+
+        async def serving(_: bytes, __: Any) -> bytes:
+            return health_pb2.HealthCheckResponse(status=SERVING).SerializeToString()
+
+        return grpc.unary_unary_rpc_method_handler(serving)
 
 
 class Edge:

@@ -84,6 +84,37 @@ async def test_a_call_without_an_instance_fails_at_its_deadline(found: Channels)
     assert SERVICE in caught.value.detail
 
 
+async def test_a_peer_that_is_gone_costs_no_call_its_deadline(
+    registry: MemoryRegistry, found: Channels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "GAP_S", 0.1)
+    stub = _stub(found)
+    async with _instance(registry, "a"):
+        await stub.Unary(Request())
+    await registry.deregister()
+    for _ in range(3):
+        with pytest.raises(FxError, match=f"no instance of {SERVICE} is running") as caught:
+            await asyncio.wait_for(stub.Unary(Request(), timeout=600), 60)
+        assert (caught.value.kind, caught.value.reason) == (Kind.UNAVAILABLE, "PEER_UNAVAILABLE")
+    async with _instance(registry, "b"):
+        assert (await stub.Unary(Request())).text
+
+
+async def test_a_peer_whose_beat_was_late_is_waited_for(
+    registry: MemoryRegistry, found: Channels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channels, "GAP_S", 60.0)
+    stub = _stub(found)
+    async with _instance(registry, "a"):
+        await stub.Unary(Request())
+    await registry.deregister()
+    waiting = asyncio.ensure_future(stub.Unary(Request()))
+    await asyncio.sleep(0)
+    assert not waiting.done()
+    async with _instance(registry, "b"):
+        assert (await waiting).text
+
+
 async def test_a_stream_without_an_instance_fails_when_read(found: Channels) -> None:
     stream = _stub(found).Spread(Request(count=1), timeout=0.1)
     with pytest.raises(FxError, match="PEER_UNAVAILABLE"):

@@ -13,7 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from services.runtime.health import Health
-from services.runtime.probes import LIVENESS, ProbePort
+from services.runtime.probes import ProbePort
+from services.runtime.statuses import LIVENESS
 from tests.fakes.echo import SERVICE, service_pb2_grpc
 from tests.fakes.echo.service import Request
 

@@ -23,10 +23,9 @@ from services.runtime.memory_registry import MemoryRegistry
 from services.runtime.mesh import Dependency, Mesh, Service
 from services.runtime.policy import service_policy
 from services.runtime.ports import Subscription
-from services.runtime.probes import LIVENESS
 from services.runtime.process import Backbone, Grounds, Process
 from services.runtime.settings import RuntimeSettings
-from services.runtime.statuses import SERVING
+from services.runtime.statuses import LIVENESS, SERVING
 from tests.fakes.echo import SERVICE, service_pb2_grpc
 from tests.fakes.echo.service import EchoServicer, Request
 

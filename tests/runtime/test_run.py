@@ -145,7 +145,7 @@ async def test_a_taken_port(tmp_path: Path, variable: str) -> None:
 
 
 async def test_wrong_settings(tmp_path: Path) -> None:
-    await _dies(tmp_path, "FXMESH_GRPC_PORT is 'x': Input should be a valid integer", FXMESH_GRPC_PORT="x")
+    await _dies(tmp_path, "FXMESH_GRPC_PORT is 'x', but should be a whole number", FXMESH_GRPC_PORT="x")
     await _dies(tmp_path, "(did you mean FXMESH_ECHO_GREETING?)", FXMESH_ECHO_GREETNIG="hi")
 
 

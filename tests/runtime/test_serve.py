@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -22,6 +23,7 @@ from services.runtime.ids import CountedIds
 from services.runtime.serve import MeshServer
 from tests.fakes.echo import SERVICE, service_pb2_grpc
 from tests.fakes.echo.service import EchoServicer, Request
+from tests.kit.nats import until
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -187,6 +189,40 @@ async def test_a_drain_does_not_wait_for_ever(served: Served) -> None:
     with pytest.raises(FxError, match="PEER_UNAVAILABLE"):
         await hanging
     assert await served.servicer.until_finished(1) == ["CancelledError"]
+
+
+async def test_callers_without_pause_never_read_that_they_cancelled(served: Served) -> None:
+    """Each call is finished, refused in words, or unavailable: also those that gRPC had read and not handed
+    over when the server stopped.
+    """
+    stub = service_pb2_grpc.EchoServiceStub(served.plain)
+    codes: Counter[grpc.StatusCode] = Counter()
+
+    async def call() -> None:
+        while not drained:
+            try:
+                await stub.Unary(Request(), timeout=60)
+                codes[grpc.StatusCode.OK] += 1
+            except grpc.aio.AioRpcError as failure:
+                codes[failure.code()] += 1
+
+    drained = False
+    callers = [asyncio.ensure_future(call()) for _ in range(64)]
+    await until(lambda: codes[grpc.StatusCode.OK] > 200)
+    await served.server.drain()
+    drained = True
+    await asyncio.gather(*callers)
+    assert set(codes) == {grpc.StatusCode.OK, grpc.StatusCode.UNAVAILABLE}
+
+
+async def test_what_is_not_finished_in_time_is_told_so(served: Served) -> None:
+    stub = service_pb2_grpc.EchoServiceStub(served.plain)
+    hanging = asyncio.ensure_future(stub.Unary(Request(text="hang"), timeout=60))
+    await served.servicer.until_running(1)
+    await served.server.drain(grace_s=0.1)
+    with pytest.raises(grpc.aio.AioRpcError, match="this instance is going down") as refused:
+        await hanging
+    assert refused.value.code() is grpc.StatusCode.UNAVAILABLE
 
 
 async def test_a_server_never_started_can_be_closed() -> None:

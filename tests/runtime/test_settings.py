@@ -48,13 +48,24 @@ def test_an_empty_value_is_no_value(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "sentence"),
     [
-        ("FXMESH_GRPC_PORT", "many", "FXMESH_GRPC_PORT is 'many': Input should be a valid integer"),
+        ("FXMESH_GRPC_PORT", "many", "FXMESH_GRPC_PORT is 'many', but should be a whole number"),
         (
             "FXMESH_HTTP_PORT",
             "70000",
-            "FXMESH_HTTP_PORT is '70000': Input should be less than or equal to 65535",
+            "HTTP_PORT is '70000', but should be less than or equal to 65535",
         ),
-        ("FXMESH_LOG_LEVEL", "loud", "FXMESH_LOG_LEVEL is 'loud': Input should be 'debug'"),
+        (
+            "FXMESH_LOG_LEVEL",
+            "loud",
+            "FXMESH_LOG_LEVEL is 'loud', but should be 'debug', 'info'",
+        ),
+        ("FXMESH_ADMISSION", "perhaps", "FXMESH_ADMISSION is 'perhaps', but should be true or false"),
+        ("FXMESH_TRACE_SAMPLE", "some", "FXMESH_TRACE_SAMPLE is 'some', but should be a number"),
+        (
+            "FXMESH_RATE_KEYS",
+            "7",
+            "is '7', but is no TOKENS_A_SECOND/BURST such as 2000/4000",
+        ),
     ],
 )
 def test_a_wrong_value_names_its_variable(
@@ -64,6 +75,7 @@ def test_a_wrong_value_names_its_variable(
     with pytest.raises(FatalError) as caught:
         load(RuntimeSettings)
     assert sentence in str(caught.value)
+    assert "Value error" not in str(caught.value)
 
 
 def test_every_wrong_value_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -74,7 +74,7 @@ class Platform:
         )
         if code:
             raise RuntimeError(f"`fxmesh up` ended with {code}:\n{said}")
-        self._link = Proxy(int(self.running.grpc_address("trading_gateway").rpartition(":")[2]))
+        self._link = Proxy(int(self.running.grpc_addresses("trading_gateway")[0].rpartition(":")[2]))
         await self._link.start()
 
     async def stop(self) -> None:

@@ -57,9 +57,10 @@ def show(method: MethodArgument, json: JsonOption = False) -> None:
     """Show what happens to calls of one method, concern by concern, and where each comes from."""
     from services.runtime import policy_report, settings
     from services.runtime.fatal import FatalError
+    from services.runtime.policy import all_methods
 
     try:
-        found = policy_report.find(method, policy_report.all_methods())
+        found = policy_report.find(method, all_methods())
     except FatalError as unknown:
         raise _unknown("UNKNOWN_METHOD", str(unknown)) from None
     try:
@@ -82,9 +83,9 @@ def show(method: MethodArgument, json: JsonOption = False) -> None:
 
 def list_(service: ServiceArgument = "", json: JsonOption = False) -> None:
     """List the methods with their policies, of one service or all."""
-    from services.runtime import policy_report
+    from services.runtime.policy import all_methods
 
-    methods = _of(service, policy_report.all_methods())
+    methods = _of(service, all_methods())
     if json:
         output.print_json([_as_json(each) for each in methods])
         return

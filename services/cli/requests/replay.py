@@ -181,6 +181,8 @@ async def _start(link: Link, order: ReplayOrder, file_id: str) -> market.Replay:
         link.out.note("the replay may have been started: see `fxmesh replays`")
         raise
     except FxError as refused:  # the service knows the file by its hash, the person by its name
+        if file_id not in refused.detail:
+            raise
         detail = refused.detail.replace(file_id, order.name)
         raise FxError(refused.kind, refused.reason, detail, refused.violations) from refused
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from services.cli import nats_users
 from services.cli.home import Home
 from services.cli.supervisor.probe import HttpProbe, NatsProbe, Probe
+from services.cli.supervisor.state import service_of
 from services.runtime.policy import ServicePolicy
 
 NATS = "nats"
@@ -45,8 +46,8 @@ class ProcessSpec:
 
     @property
     def service(self) -> str:
-        """`market_data` of `market_data-2`: what it is an instance of."""
-        return self.name.partition("-")[0]
+        """What it is an instance of."""
+        return service_of(self.name)
 
 
 @dataclass(frozen=True, slots=True)

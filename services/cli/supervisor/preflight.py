@@ -1,4 +1,5 @@
-"""What must be true before anything is started: a writable home, room on its disk, free ports.
+"""What must be true before anything is started: settings that make sense, a writable home, room on its disk,
+free ports.
 
 Checked at the start so that the commonest obstacles are one sentence instead of a log to read.
 """
@@ -9,11 +10,15 @@ import errno
 import random
 import shutil
 import socket
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
+from functools import partial
+from importlib import import_module
 
+from services.cli.config import variables_for_processes
 from services.cli.home import Home
-from services.cli.output import CliError
+from services.cli.output import CliError, ExitCode
 from services.cli.supervisor.plan import EDGE, GATE, NATS, Plan
+from services.runtime.policy import ServicePolicy
 
 DISK_FLOOR_BYTES = 256 << 20  # below this JetStream and DuckDB fail within minutes of a busy feed
 MAX_OFFSET = 15_000  # the highest default port, 50058, stays below 2**16
@@ -21,6 +26,47 @@ _OFFSETS = range(100, MAX_OFFSET)
 _OFFSET_TRIES = 200
 _MOVES = {(NATS, "nats"): "--nats-port", (EDGE, "edge"): "--edge-port"}
 """The option that moves this one port."""
+
+
+def check_settings(services: Iterable[ServicePolicy]) -> None:
+    """Raises CliError WRONG_SETTINGS about every variable that a process would refuse: it would do so in its
+    log. What the check takes is loaded only where something is set.
+    """
+    given = variables_for_processes()
+    if not given:
+        return
+    from services.runtime.fatal import WrongSettings
+
+    wrong: list[str] = []
+    own = [
+        each.name
+        for each in services
+        if any(name.startswith(f"FXMESH_{each.name.upper()}_") for name in given)
+    ]
+    checks: list[Callable[[], None]] = [_check_shared, *(partial(_check_own, name) for name in own)]
+    for check in checks:
+        try:
+            check()
+        except WrongSettings as refused:
+            wrong += refused.sentences
+    if wrong:
+        message = f"Nothing was started: {'; '.join(wrong)}."
+        raise CliError("WRONG_SETTINGS", message, "Correct or unset what is named.", ExitCode.USAGE)
+
+
+def _check_shared() -> None:
+    from interceptors import faults
+    from services.runtime.settings import RuntimeSettings, load
+
+    settings = load(RuntimeSettings)
+    if settings.drills:
+        faults.parse(settings.faults)
+
+
+def _check_own(service: str) -> None:
+    from services.runtime.settings import load
+
+    load(import_module(f"services.{service}.config").Settings)
 
 
 def make_folders(home: Home) -> None:

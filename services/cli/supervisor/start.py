@@ -118,6 +118,7 @@ def up(
     """Start and, unless detached, stay until the end. Returns the state reached: READY when detached, else
     the last one. Raises CliError, also for a start that failed.
     """
+    preflight.check_settings(service_policies())
     preflight.make_folders(home)
     held = claim(home, say)
     try:

@@ -67,6 +67,16 @@ class ProcessState:
     last_exit: str | None = None
     retry_at: float | None = None
 
+    @property
+    def service(self) -> str:
+        """What it is an instance of."""
+        return service_of(self.name)
+
+
+def service_of(process: str) -> str:
+    """`market_data` of `market_data-2`."""
+    return process.partition("-")[0]
+
 
 @dataclass(frozen=True, slots=True)
 class Failure:
@@ -104,9 +114,11 @@ class RunState:
         known = ", ".join(process.name for process in self.processes)
         raise CliError("UNKNOWN_PROCESS", f"There is no process {name}.", f"Known: {known}.", ExitCode.USAGE)
 
-    def grpc_address(self, service: str) -> str:
-        """`host:port` of a service's gRPC server."""
-        return f"{self.host}:{self.process(service).ports['grpc']}"
+    def grpc_addresses(self, service: str) -> tuple[str, ...]:
+        """`host:port` of the gRPC server of each instance of a service. Raises CliError UNKNOWN_PROCESS."""
+        self.process(service)
+        found = (each.ports["grpc"] for each in self.processes if each.service == service)
+        return tuple(f"{self.host}:{port}" for port in found)
 
     @property
     def edge_url(self) -> str:

@@ -1,7 +1,7 @@
 """All processes of a platform, from the first launch to the last end.
 
-`run` starts the bus, then all others at once, waits until each is well, keeps them so until `stop`, and ends
-the services before the edge, which passes on their last answers, and the bus they report to. What it knows is
+`run` starts the bus, then all others, waits until each is well, keeps them so until `stop`, and ends the
+services before the edge, which passes on their last answers, and the bus they report to. What it knows is
 a `RunState`, handed to `changed` after every change.
 """
 
@@ -99,8 +99,10 @@ class Supervisor:
         return self.state
 
     async def _start(self, runs: dict[Supervised, asyncio.Task[None]]) -> None:
-        """The bus, then all others together. Raises StartFailed for the first that could not be started."""
-        for stage in ([self._bus], [*self._services, *self._edge]):
+        """The bus, then all others together, and Envoy once they are there, since it asks each for its health
+        when it starts. Raises StartFailed for the first that could not be started.
+        """
+        for stage in ([self._bus], [*self._services, *self._edge[:-1]], self._edge[-1:]):
             for each in stage:
                 runs[each] = asyncio.create_task(each.run(), name=each.spec.name)
             await asyncio.gather(*(asyncio.shield(each.ready) for each in stage))

@@ -239,3 +239,14 @@ def test_on_a_terminal_a_table_shows_the_start(fxmesh: Fxmesh) -> None:
     up.send_signal(signal.SIGINT)
     assert up.wait(LIMIT_S) == 0
     os.close(ours)
+
+
+def test_a_wrong_setting_is_told_once_and_nothing_is_started(
+    fxmesh: Fxmesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FXMESH_LOG_LEVEL", "loud")
+    code, out, err = fxmesh.run("up")
+    assert (code, out) == (2, "")
+    assert err.startswith("fxmesh: Nothing was started: FXMESH_LOG_LEVEL is 'loud', but should be 'debug'")
+    assert err.count("loud") == err.count("\n") == 1
+    assert not fxmesh.home.logs.exists()

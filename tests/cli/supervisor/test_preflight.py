@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from services.cli.home import Home
-from services.cli.output import CliError
+from services.cli.output import CliError, ExitCode
 from services.cli.supervisor import failure, preflight
 from services.cli.supervisor.plan import Choices, make_plan, ports_to_move
 from services.runtime.policy import service_policies
@@ -20,6 +20,31 @@ def test_the_folders_of_a_home_are_made(home: Home) -> None:
     assert {path.name for path in home.root.iterdir()} == {"run", "logs", "data", "nats"}
     assert not list(home.root.glob("*/.writable"))
     assert {path.stat().st_mode & 0o777 for path in home.root.iterdir()} == {0o700}
+
+
+def test_every_wrong_setting_is_said_once_before_anything_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    preflight.check_settings(service_policies())
+    monkeypatch.setenv("FXMESH_LOG_LEVEL", "loud")
+    monkeypatch.setenv("FXMESH_BULKHEADS", "oders=1/2")
+    monkeypatch.setenv("FXMESH_MARKET_DATA_SYMBLOS", "EURUSD")
+    monkeypatch.setenv("FXMESH_TRADING_GATEWAY_LEVERAGE", "30")
+    with pytest.raises(CliError) as refused:
+        preflight.check_settings(service_policies())
+    assert (refused.value.reason, refused.value.exit_code) == ("WRONG_SETTINGS", ExitCode.USAGE)
+    said = refused.value.message
+    assert "FXMESH_LOG_LEVEL is 'loud', but should be 'debug', 'info', 'warning' or 'error'" in said
+    assert "FXMESH_BULKHEADS is 'oders=1/2', but there is no group 'oders': known are cancels, orders" in said
+    assert "did you mean FXMESH_MARKET_DATA_SYMBOLS?" in said
+    assert "FXMESH_TRADING_GATEWAY_LEVERAGE is set but is not a setting" in said
+    assert said.count("loud") == 1
+
+
+def test_the_rules_of_a_drill_are_checked_with_the_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FXMESH_FAULTS", "PlaceOrder abort=UNAVAILABLE")
+    preflight.check_settings(service_policies())  # it has no effect
+    monkeypatch.setenv("FXMESH_DRILLS", "true")
+    with pytest.raises(CliError, match=r"did you mean fxmesh\.trading\.v1\.TradingService/PlaceOrder\?"):
+        preflight.check_settings(service_policies())
 
 
 def test_a_home_that_cannot_be_written_is_named() -> None:

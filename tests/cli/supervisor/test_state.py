@@ -48,10 +48,10 @@ def test_a_file_that_makes_no_sense_is_no_state(home: Home, text: str) -> None:
 
 
 def test_addresses_come_by_service(home: Home) -> None:
-    assert STATE.grpc_address("market_data") == "127.0.0.1:50052"
+    assert STATE.grpc_addresses("market_data") == ("127.0.0.1:50052",)
     assert STATE.http_address("market_data") == "127.0.0.1:9052"
     with pytest.raises(CliError, match=r"no process bank.*Known: market_data, nats"):
-        STATE.grpc_address("bank")
+        STATE.grpc_addresses("bank")
 
 
 def test_a_state_counts_only_while_the_lock_is_held(home: Home) -> None:

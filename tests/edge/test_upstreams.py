@@ -1,0 +1,94 @@
+"""What callers of the edge see of a service that is late, down, frozen, or asks them to come back."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import grpc
+import pytest
+from fxmesh.analysis.v1 import service_pb2 as analysis
+from fxmesh.analysis.v1.service_pb2_grpc import AnalysisServiceStub
+from fxmesh.trading.v1 import service_pb2 as trading
+from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from interceptors.errors import to_fx_error
+from tests.edge.conftest import QUOTES, Front
+from tests.kit.edge import Edge
+from tests.kit.nats import until_async
+from tests.kit.proxy import proxy
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize(
+    ("symbol", "status", "reason", "seconds"),
+    [
+        ("NZDUSD", 429, "RATE_LIMITED", "2"),
+        ("USDCAD", 503, "STORE_UNAVAILABLE", "1"),
+        ("AUDUSD", 400, "NO_QUOTE", None),  # waiting is not what it asks for
+    ],
+)
+async def test_who_shall_come_back_later_is_told_when(
+    front: Front, symbol: str, status: int, reason: str, seconds: str | None
+) -> None:
+    answer = await front.get(f"{QUOTES}?symbol={symbol}")
+    assert (answer.status, answer.reason, answer.headers.get("retry-after")) == (status, reason, seconds)
+
+
+async def test_a_service_that_is_down_is_unavailable_in_the_same_form(front: Front) -> None:
+    rest = await front.get("/api/v1/trading/accounts")
+    assert (rest.status, rest.json["code"], rest.reason) == (503, 14, "PEER_UNAVAILABLE")
+    assert rest.correlation_id == rest.headers["x-correlation-id"]
+    with pytest.raises(grpc.aio.AioRpcError) as down:
+        await TradingServiceStub(front.channel).ListAccounts(trading.ListAccountsRequest(), timeout=20)
+    said = to_fx_error(down.value, "")
+    assert (said.reason, said.detail) == ("PEER_UNAVAILABLE", "the service cannot be reached at the moment")
+    assert rest.json["message"] == said.detail  # no address, no cause
+
+
+async def test_a_frozen_service_costs_no_call_its_deadline(front: Front, tmp_path: Path) -> None:
+    """Connections to it are still made, as the kernel does for a stopped process, and never answered."""
+    (tmp_path / "frozen").mkdir()
+    async with proxy(front.server.port) as way:
+        edge = Edge(tmp_path / "frozen", {"market_data": way.port})
+        await edge.start()
+
+        async def asked() -> tuple[int, str]:
+            answer = await edge.ask("GET", QUOTES)
+            return (answer.status, "" if answer.status == 200 else answer.reason)
+
+        try:
+            assert await asked() == (200, "")
+            way.to_server.stall()
+            await until_async(asked, (503, "PEER_UNAVAILABLE"), 60)
+            calls = front.service.calls
+            assert [await asked() for _ in range(3)] == [(503, "PEER_UNAVAILABLE")] * 3
+            way.to_server.resume()
+            await until_async(asked, (200, ""), 60)
+            assert front.service.calls > calls
+        finally:
+            await edge.close()
+
+
+async def test_what_a_service_lacks_does_not_keep_calls_from_it(front: Front) -> None:
+    """It says of itself that it is not ready, as without NATS; there is no other to answer."""
+    stub: Any = health_pb2_grpc.HealthStub(front.channel)
+    market = health_pb2.HealthCheckRequest(service="fxmesh.marketdata.v1.MarketDataService")
+    assert (await stub.Check(market, timeout=5)).status == health_pb2.HealthCheckResponse.NOT_SERVING
+    assert (await front.get(QUOTES)).status == 200
+
+
+async def test_a_late_answer_is_a_504_whether_the_service_says_so_or_not(front: Front) -> None:
+    slow, mute = await asyncio.gather(
+        front.get(f"{QUOTES}?symbol=GBPUSD"), front.get("/api/v1/analysis/signals")
+    )
+    for late in (slow, mute):
+        assert (late.status, late.json["code"], late.reason) == (504, 4, "DEADLINE_EXCEEDED")
+        assert late.correlation_id == late.headers["x-correlation-id"]
+    stub = AnalysisServiceStub(front.channel)
+    for timeout in (None, 0.3, 30.0):
+        call = stub.ListSignals(analysis.ListSignalsRequest(), timeout=timeout)
+        with pytest.raises(grpc.aio.AioRpcError) as silent:
+            await asyncio.wait_for(call, 5)
+        assert silent.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
