@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Protocol
+from weakref import WeakValueDictionary
 
 from services.errors import FxError, Kind
 
@@ -17,14 +20,29 @@ class Answers(Protocol):
         """Keep it, unless there is one already: the first stays."""
 
 
-async def answered(answers: Answers, request_id: str, content: str) -> str | None:
-    """What the same request was answered with. FxError ALREADY_EXISTS `REQUEST_ID_REUSED` for another one."""
-    known = await answers.recall(request_id)
-    if known is None:
-        return None
-    if known[0] != content:
-        raise reused(request_id)
-    return known[1]
+class Requests:
+    """Carries each request out once. The same one that comes while the first is in hand waits for its answer:
+    a caller who lost patience asks again before the service is done.
+    """
+
+    def __init__(self, answers: Answers) -> None:
+        self._answers = answers
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def once(self, request_id: str, content: str, act: Callable[[], Awaitable[str]]) -> str:
+        """What `act` gives, or gave when the same request came before.
+
+        FxError ALREADY_EXISTS `REQUEST_ID_REUSED` for another one. What `act` raises is not remembered.
+        """
+        async with self._turns.setdefault(request_id, asyncio.Lock()):
+            known = await self._answers.recall(request_id)
+            if known is None:
+                result = await act()
+                await self._answers.remember(request_id, content, result)
+                return result
+            if known[0] != content:
+                raise reused(request_id)
+            return known[1]
 
 
 def reused(request_id: str) -> FxError:

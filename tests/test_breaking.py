@@ -1,7 +1,7 @@
-"""A change that would break callers or stored events is refused once the contracts are tagged.
+"""A change that would break callers or stored events is refused: it is compared with what frozen/ holds.
 
-Runs tools/contracts.py in a repository of its own that holds the present contracts under the tag. Needs npm
-once, for buf; without it the tests fail and say so.
+Runs tools/contracts.py in a copy of the contracts, frozen as they are now, outside any git repository. Needs
+npm once, for buf; without it the tests fail and say so.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 
 pytestmark = [pytest.mark.protos, pytest.mark.timeout(300)]
 
-TAG = "contracts-v1"
+UNBROKEN = "nothing frozen is broken\n"
 RECORDED = "tests/recorded_events/fxmesh.trading.v1.OrderPlaced/0123.binpb"
 ORDERS, SERVICE = "trading/v1/trading.proto", "trading/v1/service.proto"
 EVENTS = "workbench/v1/events.proto"
@@ -32,15 +32,14 @@ AFTER_PLACING = """      bulkhead: "orders"
 GET_ORDER = '{get: "/api/v1/trading/orders/{order_id}"}'
 
 
+KEPT = ("protos", "frozen", "tests")
+
+
 class Contracts:
-    """A git repository with contracts and the tool; what it fetches is shared with the real one."""
+    """A folder with contracts and the tool; what it fetches is shared with the real one."""
 
     def __init__(self, top: Path) -> None:
         self.top = top
-
-    def git(self, *arguments: str) -> None:
-        identity = ["-c", "user.name=t", "-c", "user.email=t@localhost", "-c", "commit.gpgsign=false"]
-        subprocess.run(["git", *identity, *arguments], cwd=self.top, capture_output=True, check=True)
 
     def change(self, path: str, old: str, new: str) -> None:
         file = self.top / "protos" / "fxmesh" / path
@@ -48,14 +47,19 @@ class Contracts:
         assert text.count(old) == 1, f"{old!r} is not once in {path}"
         file.write_text(text.replace(old, new))
 
-    def breaking(self) -> tuple[int, str]:
-        command = [sys.executable, "tools/contracts.py", "breaking"]
-        done = subprocess.run(command, cwd=self.top, capture_output=True, text=True, check=False)
+    def run(self, command: str) -> tuple[int, str]:
+        """Exit code and all that `tools/contracts.py COMMAND` says."""
+        program = [sys.executable, "tools/contracts.py", command]
+        done = subprocess.run(program, cwd=self.top, capture_output=True, text=True, check=False)
         return done.returncode, done.stdout + done.stderr
+
+    def breaking(self) -> tuple[int, str]:
+        return self.run("breaking")
 
 
 @pytest.fixture(scope="module")
-def repository_of_contracts(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Contracts:
+def as_frozen(repository: Path, tmp_path_factory: pytest.TempPathFactory) -> Contracts:
+    """The contracts as they are, frozen."""
     top = tmp_path_factory.mktemp("contracts")
     for folder in ("protos", "tools"):
         shutil.copytree(repository / folder, top / folder)
@@ -65,29 +69,53 @@ def repository_of_contracts(repository: Path, tmp_path_factory: pytest.TempPathF
     for fetched in (".tools", "third_party"):
         (repository / fetched).mkdir(exist_ok=True)
         (top / fetched).symlink_to(repository / fetched)
-    contracts = Contracts(top)
-    contracts.git("init", "--quiet")
     (top / RECORDED).parent.mkdir(parents=True)
     (top / RECORDED).write_bytes(b"as it was")
-    contracts.git("add", "protos", "tools", "buf.yaml", "requirements", "tests")
-    contracts.git("commit", "--quiet", "-m", "Contracts")
+    contracts = Contracts(top)
+    assert contracts.run("freeze") == (0, "frozen: commit frozen/\n")
     return contracts
 
 
 @pytest.fixture
-def tagged(repository_of_contracts: Contracts) -> Iterator[Contracts]:
-    repository_of_contracts.git("tag", TAG)
-    yield repository_of_contracts
-    repository_of_contracts.git("tag", "--delete", TAG)
-    repository_of_contracts.git("checkout", "--quiet", "--", "protos", "tests")
+def frozen(as_frozen: Contracts, tmp_path: Path) -> Iterator[Contracts]:
+    """They may be changed; afterwards they are as before."""
+    for folder in KEPT:
+        shutil.copytree(as_frozen.top / folder, tmp_path / folder)
+    yield as_frozen
+    for folder in KEPT:
+        shutil.rmtree(as_frozen.top / folder, ignore_errors=True)
+        shutil.copytree(tmp_path / folder, as_frozen.top / folder)
 
 
-def test_without_the_tag_it_says_so_and_carries_on(repository_of_contracts: Contracts) -> None:
-    repository_of_contracts.change(ORDERS, "string client_order_id = 3;", "string client_order_id = 99;")
-    code, said = repository_of_contracts.breaking()
-    repository_of_contracts.git("checkout", "--quiet", "--", "protos")
-    assert (code, said.partition(":")[0]) == (0, "NOT COMPARED")
-    assert f"git fetch origin tag {TAG}" in said
+def test_what_is_frozen_here_is_not_broken(repository: Path) -> None:
+    """And is part of the tree: no tag and no history is needed."""
+    assert Contracts(repository).breaking() == (0, UNBROKEN)
+
+
+def test_without_what_was_frozen_nothing_passes(frozen: Contracts) -> None:
+    shutil.rmtree(frozen.top / "frozen")
+    code, said = frozen.breaking()
+    assert code == 1
+    assert "frozen/contracts.binpb.gz, frozen/recorded_events.sha256 is missing" in said
+
+
+def test_an_addition_is_promised_once_it_is_frozen(frozen: Contracts) -> None:
+    frozen.change(ORDERS, "message Fill {", "message Fill {\n  string note = 99;")
+    assert frozen.run("freeze")[0] == 0
+    frozen.change(ORDERS, "  string note = 99;\n", "")
+    code, said = frozen.breaking()
+    assert code == 1
+    assert '"99" with name "note"' in said
+
+
+def test_a_break_cannot_be_frozen(frozen: Contracts) -> None:
+    image = frozen.top / "frozen" / "contracts.binpb.gz"
+    before = image.read_bytes()
+    frozen.change(ORDERS, "string client_order_id = 3;", "")
+    code, said = frozen.run("freeze")
+    assert code == 1
+    assert '"3" with name "client_order_id"' in said
+    assert image.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -107,9 +135,9 @@ def test_without_the_tag_it_says_so_and_carries_on(repository_of_contracts: Cont
     ],
     ids=["a field", "a message", "a REST form"],
 )
-def test_an_addition_breaks_nothing(tagged: Contracts, path: str, old: str, new: str) -> None:
-    tagged.change(path, old, new)
-    assert tagged.breaking() == (0, f"nothing broken since {TAG}\n")
+def test_an_addition_breaks_nothing(frozen: Contracts, path: str, old: str, new: str) -> None:
+    frozen.change(path, old, new)
+    assert frozen.breaking() == (0, UNBROKEN)
 
 
 @pytest.mark.parametrize(
@@ -134,16 +162,22 @@ def test_an_addition_breaks_nothing(tagged: Contracts, path: str, old: str, new:
             "bytes client_order_id = 3;",
             'changed type from "string" to "bytes"',
         ),
+        (
+            ORDERS,
+            "string client_order_id = 3;",
+            'string client_order_id = 3 [json_name = "key"];',
+            'changed option "json_name" from "clientOrderId" to "key"',
+        ),
         (ORDERS, "ORDER_TYPE_STOP = 3;", "ORDER_TYPE_HALT = 3;", 'changed name from "ORDER_TYPE_STOP"'),
         (SERVICE, "  rpc GetOrder(", "  rpc ReadOrder(", 'Previously present RPC "GetOrder"'),
     ],
-    ids=["renumbered", "removed", "renamed", "retyped", "enum value", "method"],
+    ids=["renumbered", "removed", "renamed", "retyped", "renamed in JSON", "enum value", "method"],
 )
 def test_what_breaks_is_refused_with_a_sentence(
-    tagged: Contracts, path: str, old: str, new: str, sentence: str
+    frozen: Contracts, path: str, old: str, new: str, sentence: str
 ) -> None:
-    tagged.change(path, old, new)
-    code, said = tagged.breaking()
+    frozen.change(path, old, new)
+    code, said = frozen.breaking()
     assert code == 1
     assert sentence in said
 
@@ -176,22 +210,22 @@ OPTIONS = [
     ids=["verb", "path", "no REST", "body", "key", "level", "retention", "event's key", "event's id"],
 )
 def test_what_options_promise_is_kept(
-    tagged: Contracts, path: str, old: str, new: str, sentence: str
+    frozen: Contracts, path: str, old: str, new: str, sentence: str
 ) -> None:
-    tagged.change(path, old, new)
-    code, said = tagged.breaking()
+    frozen.change(path, old, new)
+    code, said = frozen.breaking()
     assert code == 1
     assert sentence.replace("{path}", "/api/v1/trading/orders/{order_id}") in said
 
 
-def test_recorded_events_are_only_added(tagged: Contracts) -> None:
-    recorded = tagged.top / RECORDED
+def test_recorded_events_are_only_added(frozen: Contracts) -> None:
+    recorded = frozen.top / RECORDED
     another = recorded.with_name("4567.binpb")
     another.write_bytes(b"another")
-    assert tagged.breaking()[0] == 0
+    assert frozen.breaking()[0] == 0
     another.unlink()
     recorded.write_bytes(b"as it is now")
-    code, said = tagged.breaking()
+    code, said = frozen.breaking()
     assert (code, said) == (1, f"recorded events are only added, never changed: {RECORDED}\n")
     recorded.unlink()
-    assert tagged.breaking()[0] == 1
+    assert frozen.breaking()[0] == 1

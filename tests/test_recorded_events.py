@@ -1,7 +1,7 @@
 """What earlier builds published is still read as what it was: each recorded event, by its bytes.
 
 The samples come from running platforms (tools/record_events.py) and are only added: what is stored in streams
-and files does not change either. With the tag contracts-v1, `tools/contracts.py breaking` refuses a change.
+and files does not change either. `tools/contracts.py breaking` refuses a change of one that is frozen.
 """
 
 from __future__ import annotations

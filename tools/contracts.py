@@ -5,7 +5,8 @@
     python tools/contracts.py format        rewrite protos/ the way buf formats them
     python tools/contracts.py generate      protos/ -> gen/; touches only files whose content changes
     python tools/contracts.py check         fail when gen/ is not what protos/ generates
-    python tools/contracts.py breaking      compare protos/ and recorded events with the tag contracts-v1
+    python tools/contracts.py breaking      fail when protos/ or the recorded events break what is frozen/
+    python tools/contracts.py freeze        promise what protos/ and the recorded events are now: frozen/
     python tools/contracts.py image OUT     the descriptors of all contracts and their imports, as one file
 
 buf comes from npm, pinned by hash in tools/buf/package-lock.json, into the git-ignored .tools/.
@@ -14,13 +15,13 @@ buf comes from npm, pinned by hash in tools/buf/package-lock.json, into the git-
 import argparse
 import fcntl
 import filecmp
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,7 +29,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".tools"
 THIRD_PARTY = ROOT / "third_party"
-BREAKING_BASE = "contracts-v1"
+FROZEN_IMAGE = ROOT / "frozen" / "contracts.binpb.gz"
+FROZEN_EVENTS = ROOT / "frozen" / "recorded_events.sha256"
 RECORDED = "tests/recorded_events"
 # status and error_details are used by the edge, which describes errors in JSON.
 GOOGLE_PROTOS = ("api/annotations", "api/http", "rpc/status", "rpc/error_details")
@@ -173,64 +175,64 @@ def format_protos() -> None:
 
 
 def breaking() -> None:
-    """A git reference cannot be compared directly: buf would miss the git-ignored third_party in it."""
-    if not tagged(BREAKING_BASE):
-        print(
-            f"NOT COMPARED: there is no tag {BREAKING_BASE} here. It is cut when the contracts are settled; "
-            f"a shallow clone gets it by `git fetch origin tag {BREAKING_BASE} --depth 1`."
-        )
-        return
+    """What is frozen travels with the tree, so that a clone of any depth and branch is compared alike."""
+    if missing := [path for path in (FROZEN_IMAGE, FROZEN_EVENTS) if not path.is_file()]:
+        names = ", ".join(str(path.relative_to(ROOT)) for path in missing)
+        raise ContractsError(f"there is nothing to compare with: {names} is missing; get it back from git")
     with exclusive(), tempfile.TemporaryDirectory() as folder:
         third_party()
-        # As zip: what tarfile needs to unpack safely came only with 3.11.4.
-        archive = Path(folder, "base.zip")
-        run("git", "archive", "-o", archive, BREAKING_BASE, "protos", "buf.yaml")
-        base = Path(folder, "base")
-        base.mkdir()
-        with zipfile.ZipFile(archive) as packed:
-            packed.extractall(base)
-        shutil.copytree(THIRD_PARTY, base / THIRD_PARTY.name)
-        run(buf(), "breaking", "--against", base)
-        promises_stay(base, Path(folder))
+        run(buf(), "breaking", "protos", "--exclude-imports", "--against", FROZEN_IMAGE)
+        promises_stay(Path(folder, "new.binpb.gz"))
     recorded_events_stay()
-    print(f"nothing broken since {BREAKING_BASE}")
+    print("nothing frozen is broken")
 
 
-def promises_stay(base: Path, folder: Path) -> None:
+def promises_stay(new: Path) -> None:
     """buf compares no options of ours, but a REST path or an event's key is as much a promise as a field."""
     from tools.promises import broken  # needs gen/, which other commands here make
 
-    old, new = folder / "old.binpb", folder / "new.binpb"
-    for tree, out in ((base, old), (ROOT, new)):
-        build_image(tree, out)
-    if sentences := broken(old, new):
+    build_image("protos", new)
+    if sentences := broken(FROZEN_IMAGE, new):
         raise ContractsError("\n".join(sentences))
 
 
 def recorded_events_stay() -> None:
     """Samples of events are only added: one that changed would hide what old builds cannot read any more."""
-    asked = ["git", "diff", "--name-only", "--no-renames", "--diff-filter=a", BREAKING_BASE, "--", RECORDED]
-    changed = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    recorded = dict(recorded_events())
+    lines = (line.split("  ", 1) for line in FROZEN_EVENTS.read_text().splitlines())
+    changed = [name for digest, name in lines if recorded.get(name) != digest]
     if changed:
         raise ContractsError(f"recorded events are only added, never changed: {', '.join(changed)}")
 
 
-def tagged(name: str) -> bool:
-    """True when this is a git repository that holds the tag."""
-    if shutil.which("git") is None:
-        return False
-    asked = ["git", "rev-parse", "--quiet", "--verify", f"refs/tags/{name}"]
-    return subprocess.run(asked, cwd=ROOT, capture_output=True, check=False).returncode == 0
+def recorded_events() -> Iterator[tuple[str, str]]:
+    """Path and SHA-256 of each file of the samples."""
+    for path in sorted((ROOT / RECORDED).rglob("*")):
+        if path.is_file():
+            yield str(path.relative_to(ROOT)), hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def build_image(tree: Path, out: Path) -> None:
-    run(buf(), "build", "--as-file-descriptor-set", "--output", out.resolve(), cwd=tree)
+def freeze() -> None:
+    """Only what keeps everything that is frozen already can be: so no break gets in by freezing it."""
+    if FROZEN_IMAGE.exists():
+        breaking()
+    with exclusive():
+        third_party()
+        FROZEN_IMAGE.parent.mkdir(exist_ok=True)
+        build_image("protos", FROZEN_IMAGE, "--exclude-source-info")
+    # As sha256sum writes it.
+    FROZEN_EVENTS.write_text("".join(f"{digest}  {name}\n" for name, digest in recorded_events()))
+    print(f"frozen: commit {FROZEN_IMAGE.parent.name}/")
+
+
+def build_image(protos: str, out: Path, *options: str) -> None:
+    run(buf(), "build", protos, "--as-file-descriptor-set", *options, "--output", out.resolve())
 
 
 def image(out: Path) -> None:
     with exclusive():
         third_party()
-        build_image(ROOT, out)
+        build_image(".", out)
 
 
 def main() -> int:
@@ -239,7 +241,7 @@ def main() -> int:
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     steps = {"third-party": third_party, "lint": lint, "format": format_protos, "generate": generate,
-             "check": check, "breaking": breaking}  # fmt: skip
+             "check": check, "breaking": breaking, "freeze": freeze}  # fmt: skip
     for name in steps:
         commands.add_parser(name)
     commands.add_parser("image").add_argument("out", type=Path)

@@ -1,6 +1,6 @@
 """Writes the part of k8s/ that follows from the contracts: names, ports, who may reach whom, the edge.
 
-    python tools/manifests.py write    bring k8s/base up to date
+    python tools/manifests.py write    bring k8s/ up to date
     python tools/manifests.py check    fail when something there is not what the contracts say
 
 Read from the service options (services/runtime/policy.py): a call that a contract lists is a connection that
@@ -9,6 +9,8 @@ the cluster allows, and there is no other.
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -16,16 +18,19 @@ import yaml
 
 from edge.descriptors import descriptor_set
 from edge.envoy import configuration
-from edge.settings import Address, EdgeSettings
+from edge.settings import Address, EdgeSettings, UpstreamTls
+from edge.transport import authorities_file, certificate_file
 from services.cli import nats_users
 from services.runtime.bus import permissions
 from services.runtime.identity.tokens import OPERATOR
 from services.runtime.policy import ServicePolicy, service_policies
+from tools import tls_manifests as tls
 from tools import written
 
 Json: TypeAlias = dict[str, Any]
 
-BASE = written.ROOT / "k8s" / "base"
+K8S = written.ROOT / "k8s"
+BASE, TLS = K8S / "base", K8S / "components" / "tls"
 HEAD = "# Written by tools/manifests.py from the contracts; do not edit. A test compares it with them.\n"
 NATS, NATS_PORT = "nats", 4222
 EDGE, EDGE_PORT = "edge", 8080
@@ -252,10 +257,26 @@ def current() -> dict[Path, str | bytes]:
         ),
         BASE / "nats" / "users.conf": bus_users(services),
         BASE / "nats" / "passwords.yaml": _text(bus_passwords(services)),
-        BASE.parent / "make-secrets.sh": make_secrets(services),
+        K8S / "make-secrets.sh": make_secrets(services),
         BASE / "edge" / "envoy.yaml": _text(configuration(services, edge_settings(services))),
         BASE / "edge" / CONTRACTS: descriptor_set(services),
         BASE / "edge" / "gate.env": gate_environment(services),
+        **with_tls(services),
+    }
+
+
+def with_tls(services: tuple[ServicePolicy, ...]) -> dict[Path, str | bytes]:
+    """The component, and what its Secrets may be made from."""
+    followed = UpstreamTls(f"{EDGE_FOLDER}/{tls.ENVOY_CERT}", f"{EDGE_FOLDER}/{tls.ENVOY_AUTHORITIES}")
+    settings = replace(edge_settings(services), tls=followed)
+    return {
+        TLS / "kustomization.yaml": _text(tls.component(services)),
+        **{TLS / f"{each.dns_name}.yaml": _text(tls.service_patch(each)) for each in services},
+        TLS / "edge.yaml": _text(tls.edge_patch()),
+        TLS / "edge" / "envoy.yaml": _text(configuration(services, settings)),
+        TLS / "edge" / tls.ENVOY_CERT: json.dumps(certificate_file(tls.CERT, tls.KEY), indent=2) + "\n",
+        TLS / "edge" / tls.ENVOY_AUTHORITIES: json.dumps(authorities_file(tls.AUTHORITIES), indent=2) + "\n",
+        K8S / "cert-manager.yaml": _text(*tls.orders(services)),
     }
 
 

@@ -6,6 +6,7 @@ is an addition.
 
 from __future__ import annotations
 
+import gzip
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,7 +19,7 @@ Promises = dict[tuple[str, str], set[str]]
 
 
 def broken(old: Path, new: Path) -> list[str]:
-    """A sentence for each promise of one image that the other does not keep."""
+    """A sentence for each promise of one image that the other does not keep; both are compressed by gzip."""
     before, after = _promises(old), _promises(new)
     return [
         f"{name}: {subject} was {_list(promised)}, is {_list(after.get((name, subject), set()))}"
@@ -33,7 +34,7 @@ def _list(promised: set[str]) -> str:
 
 def _promises(image: Path) -> Promises:
     found: Promises = {}
-    for file in FileDescriptorSet.FromString(image.read_bytes()).file:
+    for file in FileDescriptorSet.FromString(gzip.decompress(image.read_bytes())).file:
         for service in file.service:
             for method in service.method:
                 for subject, promise in _of_method(method):

@@ -17,6 +17,7 @@ from services.data_pipeline.handlers import Datasets, Executions, Imports, Inges
 from services.data_pipeline.metrics import register_metrics
 from services.data_pipeline.servicer import PipelineServicer
 from services.quant.timeframes import Timeframe
+from services.requests import Requests
 from services.runtime.mesh import Dependency, Mesh, Service
 
 QUOTE_EVENTS = ("fxmesh.marketdata.v1.MarketDataUpdated", "fxmesh.marketdata.v1.OrderBookUpdated")
@@ -30,8 +31,10 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     catalogue = DuckCatalogue(duck, mesh.data_dir / "datasets")
     exports = ParquetExports(duck, mesh.data_dir / "exports")
     executions = Executions(catalogue, BusPublisher(mesh.bus), mesh.clock, mesh.ids)
+    requests = Requests(catalogue)
     timeframes = frozenset(Timeframe.parse(text) for text in settings.score_timeframes)
-    scoring = Scoring(history, catalogue, InferenceScorer(mesh.channels), exports, executions, timeframes)
+    scorer = InferenceScorer(mesh.channels)
+    scoring = Scoring(history, catalogue, scorer, exports, executions, requests, timeframes)
     ingest = Ingest(store, scoring.offer)
     register_metrics(mesh.metrics, ingest, history)
 
@@ -54,7 +57,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
             Queries(history),
             Imports(FolderUploads(mesh.data_dir / "uploads"), store, executions),
             executions,
-            Datasets(history, catalogue, executions, mesh.clock),
+            Datasets(history, catalogue, executions, requests, mesh.clock),
             scoring,
         ),
         add_to_server=add_PipelineServiceServicer_to_server,

@@ -36,7 +36,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     feed = Feed(BusPublisher(mesh.bus), clock, settings.history_ticks, leadership)
     prices = Prices(feed, clock)
     limits = ReplayLimits(settings.backlog_bound, settings.consumer_timeout_seconds)
-    replays = Replays(feed, files, records, clock, mesh.ids, limits)
+    replays = Replays(feed, files, records, clock, limits)
     leaders = Leaders(mesh.channels, leadership)
     register_metrics(mesh.metrics, feed)
     session_ids = chain([mesh.ids.new()], iter(mesh.ids.new, ""))  # another one each time that we lead

@@ -12,6 +12,7 @@ from services.ml_workbench.config import Settings
 from services.ml_workbench.consumers import subscriptions
 from services.ml_workbench.handlers import Registry, Serving, Training
 from services.ml_workbench.servicer import WorkbenchServicer
+from services.requests import Requests
 from services.runtime.mesh import Dependency, Mesh, Service
 from services.runtime.outbox import OutboxRelay
 from services.runtime.store import SqliteStore
@@ -23,14 +24,16 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     relay = OutboxRelay(OUTBOX.store(database), mesh.bus, mesh.log, mesh.metrics)
     store = SqliteWorkbench(database, relay.wake)
     artifacts = FolderArtifacts(mesh.data_dir / "artifacts")
-    registry = Registry(store, artifacts)
-    serving = Serving(store, registry, mesh.clock)
+    requests = Requests(store)
+    registry = Registry(store, artifacts, requests)
+    serving = Serving(store, registry, requests, mesh.clock)
     training = Training(
         store,
         PipelineDatasets(mesh.channels),
         LightGbmTrainer(settings.threads, settings.early_stopping_rounds),
         artifacts,
         serving,
+        requests,
         mesh.clock,
         mesh.ids,
     )

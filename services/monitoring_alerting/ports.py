@@ -78,6 +78,9 @@ class Store(Answers, Protocol):
     async def add_silence(self, silence: Silence) -> None:
         """Keep it."""
 
+    async def silence(self, silence_id: str) -> Silence:
+        """One that was added, also when it is over."""
+
     async def silences(self, now_s: float) -> list[Silence]:
         """Those that still hold."""
 

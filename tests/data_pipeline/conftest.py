@@ -17,6 +17,7 @@ from services.data_pipeline.domain.executions import Execution
 from services.data_pipeline.handlers import Datasets, Executions, ImportFile, Imports, Queries, Scoring
 from services.data_pipeline.ports import Scores
 from services.quant.timeframes import Timeframe
+from services.requests import Requests
 from services.runtime.clock import WallClock
 from services.runtime.ids import Uuid7Ids
 from services.uploads import Announced
@@ -101,7 +102,7 @@ async def opened(folder: Path) -> Depot:
     store, history, clock = DuckEventStore(duck), DuckHistory(duck), WallClock()
     catalogue = DuckCatalogue(duck, folder / "datasets")
     publisher, scorer = RecordingPublisher(), HalfScorer()
-    executions = Executions(catalogue, publisher, clock, Uuid7Ids(clock))
+    executions, requests = Executions(catalogue, publisher, clock, Uuid7Ids(clock)), Requests(catalogue)
     await store.load()
     await executions.recover()
     return Depot(
@@ -112,7 +113,7 @@ async def opened(folder: Path) -> Depot:
         executions,
         Imports(FolderUploads(folder / "uploads"), store, executions),
         Queries(history),
-        Datasets(history, catalogue, executions, clock),
+        Datasets(history, catalogue, executions, requests, clock),
         scorer,
         Scoring(
             history,
@@ -120,6 +121,7 @@ async def opened(folder: Path) -> Depot:
             scorer,
             ParquetExports(duck, folder / "exports"),
             executions,
+            requests,
             frozenset({Timeframe.H1}),
         ),
         folder,

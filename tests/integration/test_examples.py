@@ -1,15 +1,13 @@
 """The examples and README's Python, run as a reader would, against the running platform."""
 
-import csv
-import random
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from tests.kit.bar_files import bar_file
 from tests.kit.live import LivePlatform
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
@@ -49,7 +47,7 @@ def test_quotes_are_followed(live: LivePlatform, repository: Path) -> None:
 
 def test_a_model_is_trained_and_asked(live: LivePlatform, repository: Path, tmp_path: Path) -> None:
     path = tmp_path / "bars.csv"
-    _write_bars(path, 1500)
+    path.write_text(bar_file(1500))
     lines = run(
         live,
         repository,
@@ -75,18 +73,3 @@ def test_the_few_lines_of_the_readme_trade(live: LivePlatform, repository: Path)
     assert here != script
     (line,) = run(live, repository, "-c", here)
     assert line.startswith("ORDER_STATUS_FILLED 10000 at 1.")
-
-
-def _write_bars(path: Path, count: int) -> None:
-    """One-hour bars of a seeded random walk, of every hour: what they teach does not matter here."""
-    chance, price, time = random.Random(7), 150_000, datetime(2015, 1, 5, tzinfo=UTC)
-    sides = [f"{side}_{part}" for side in ("bid", "ask") for part in ("open", "high", "low", "close")]
-    with path.open("w", newline="") as file:
-        rows = csv.writer(file)
-        rows.writerow(["timestamp", *sides])
-        for number in range(count):
-            close = price + chance.randint(-120, 120)
-            bid = (price, max(price, close) + 15, min(price, close) - 15, close)
-            prices = [f"{value / 100_000:.5f}" for value in (*bid, *(each + 20 for each in bid))]
-            rows.writerow([f"{time + timedelta(hours=number):%Y-%m-%dT%H:%M:%SZ}", *prices])
-            price = close

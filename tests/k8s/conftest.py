@@ -42,9 +42,26 @@ def built(request: pytest.FixtureRequest) -> Manifests:
 
 @pytest.fixture(scope="module")
 def observed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifests, Manifests]:
-    """Production as it is, and with the components that it lists as comments."""
-    k8s = tmp_path_factory.mktemp("observed") / "k8s"
+    """Production as it is, and with the components for traces and Prometheus."""
+    k8s = _with_components(tmp_path_factory.mktemp("observed"), "traces", "prometheus")
+    return _build(ROOT / "k8s", "production"), _build(k8s, "production")
+
+
+@pytest.fixture(scope="module")
+def secured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifests, Manifests]:
+    """Production as it is, and with mTLS."""
+    k8s = _with_components(tmp_path_factory.mktemp("secured"), "tls")
+    return _build(ROOT / "k8s", "production"), _build(k8s, "production")
+
+
+def _with_components(folder: Path, *names: str) -> Path:
+    """A copy of k8s/ in which production uses components that it lists as comments."""
+    k8s = folder / "k8s"
     shutil.copytree(ROOT / "k8s", k8s)
     path = k8s / "overlays" / "production" / "kustomization.yaml"
-    path.write_text(path.read_text().replace("  # - ../../components/", "  - ../../components/"))
-    return _build(ROOT / "k8s", "production"), _build(k8s, "production")
+    text = path.read_text()
+    for name in names:
+        assert f"  # - ../../components/{name}\n" in text
+        text = text.replace(f"  # - ../../components/{name}\n", f"  - ../../components/{name}\n")
+    path.write_text(text)
+    return k8s

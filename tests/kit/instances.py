@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ from services.errors import FxError
 from services.runtime.bus import Link
 from services.runtime.channels import MeshChannels, registry_channels
 from services.runtime.clock import WallClock
+from services.runtime.ejection import Rotations
 from services.runtime.ids import CountedIds
 from services.runtime.policy import service_policies
 from services.runtime.registry import NatsRegistry
@@ -48,6 +51,7 @@ class Instance:
             "FXMESH_GRPC_PORT": str(self.grpc_port),
             "FXMESH_HTTP_PORT": str(self.http_port),
             "FXMESH_DATA_DIR": str(folder / "data"),
+            "FXMESH_LOG_FORMAT": "json",
             "GRPC_VERBOSITY": "NONE",
             "PYTHONPATH": str(ROOT),
         }
@@ -87,6 +91,13 @@ class Instance:
             if sample.name == name and labels.items() <= sample.labels.items()
         )
 
+    def logged(self, event: str) -> float:
+        """Wall time at which it last wrote this line; 0 when it never did."""
+        lines = Path(self._log.name).read_text().rpartition("\n")[0].splitlines()  # none half-written
+        said = [json.loads(line) for line in lines if f'"{event}"' in line]
+        times = [datetime.fromisoformat(each["time"]) for each in said if each["event"] == event]
+        return times[-1].timestamp() if times else 0.0
+
     async def leads(self) -> bool:
         """Whether it holds the lease of its service."""
         return bool(await self.metric("fxmesh_leadership_held"))
@@ -98,8 +109,11 @@ class Instance:
 
         return await asyncio.to_thread(get)
 
-    def signal(self, number: signal.Signals) -> None:
+    def signal(self, number: signal.Signals) -> float:
+        """The wall time just before it is sent."""
+        now = time.time()
         self.process.send_signal(number)
+        return now
 
     async def ended(self) -> int:
         """Its exit code, once it has gone by itself."""
@@ -115,12 +129,23 @@ class Instance:
 
 @dataclass
 class Caller:
-    """A process of the mesh that calls: registry, round robin, and what the client does to every call."""
+    """A process of the mesh that calls: registry, round robin, and what the client does to every call.
+
+    What it learns is noted with the (wall) time by its own event loop as it learns it.
+    """
 
     registry: NatsRegistry
     channels: MeshChannels
+    rotations: Rotations
     answered: Counter[str] = field(default_factory=Counter)
     failed: list[str] = field(default_factory=list)
+    joined: dict[str, float] = field(default_factory=dict)
+    left: dict[str, float] = field(default_factory=dict)
+    """When an address last came into the rotation, and was last taken out of it."""
+    first_had: dict[str, float] = field(default_factory=dict)
+    """When the load first had an answer."""
+    first_answered: dict[str, float] = field(default_factory=dict)
+    """When an address first answered the load."""
 
     def stub(self, make: Callable[[Any], Any], name: str) -> Any:
         return make(self.channels.to(NAMES[name]))
@@ -129,6 +154,25 @@ class Caller:
         """Instances in rotation."""
         return self.registry.endpoints(NAMES[name])
 
+    async def note_rotation(self) -> None:
+        """Until cancelled."""
+        known: set[str] = set()
+        while True:
+            now = {each.grpc_address for each in self.registry.instances()}
+            self.left.update(dict.fromkeys(known - now, time.time()))
+            self.joined.update(dict.fromkeys(now - known, time.time()))
+            known = now
+            await self.registry.changed()
+
+    def note(self, answer: str) -> None:
+        """An answer of the load that has just come."""
+        self.answered[answer] += 1
+        self.first_had.setdefault(answer, time.time())
+        for name in NAMES.values():
+            for each in self.rotations.of(name).members:
+                if each.answering:
+                    self.first_answered.setdefault(each.address, time.time())
+
     @asynccontextmanager
     async def load(self, call: Callable[[], Awaitable[str]], width: int = 4) -> AsyncIterator[None]:
         """Call again and again, `width` at a time; what `call` answers is counted, what fails is kept."""
@@ -136,7 +180,7 @@ class Caller:
         async def again() -> None:
             while True:
                 try:
-                    self.answered[await call()] += 1
+                    self.note(await call())
                 except FxError as failure:
                     self.failed.append(f"{time.monotonic():.2f} {failure}")
                 await asyncio.sleep(0.02)
@@ -164,10 +208,14 @@ async def calling(server: NatsServer) -> AsyncIterator[Caller]:
     link.open()
     registry = NatsRegistry(link, WallClock(), quiet_log())
     registry.open()
-    channels = registry_channels(registry, client_concerns(CountedIds("caller"), CollectorRegistry()))
+    concerns, rotations = client_concerns(CountedIds("caller"), CollectorRegistry()), Rotations()
+    channels = registry_channels(registry, concerns, rotations)
+    caller = Caller(registry, channels, rotations)
+    noting = asyncio.create_task(caller.note_rotation())
     try:
-        yield Caller(registry, channels)
+        yield caller
     finally:
+        noting.cancel()
         await channels.close()
         await registry.close()
         await link.close()

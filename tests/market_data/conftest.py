@@ -16,7 +16,6 @@ from services.market_data.domain.quotes import OrderBook, Quote
 from services.market_data.handlers import Feed, Prices, Replays, Uploads, recover
 from services.market_data.handlers.replays import ReplayLimits
 from services.runtime.clock import WallClock
-from services.runtime.ids import Uuid7Ids
 from services.runtime.memory_leadership import SoleLeadership
 from services.uploads import Announced
 from tests.kit.events import quiet_log
@@ -81,7 +80,7 @@ def composed(folder: Path) -> Desk:
     feed = Feed(publisher, clock, 5_000, SoleLeadership())
     files, records = FolderFiles(folder), FolderSessions(folder, quiet_log())
     limits = ReplayLimits(backlog=64, patience_s=2.0)
-    replays = Replays(feed, files, records, clock, Uuid7Ids(clock), limits)
+    replays = Replays(feed, files, records, clock, limits)
     return Desk(publisher, feed, Prices(feed, clock), replays, Uploads(files), records, folder)
 
 

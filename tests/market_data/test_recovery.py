@@ -26,6 +26,26 @@ def restarted(desk: Desk, folder: Path) -> Desk:
     return composed(folder)
 
 
+async def test_a_request_repeated_after_a_restart_does_not_play_the_file_again(
+    desk: Desk, tmp_path: Path
+) -> None:
+    request = replace(PACED, pace=Pace.UNPACED, speed=0.0, session_id="", file_id=await desk.keep(LINES))
+    replay = await desk.replays.start(request)
+    async with asyncio.timeout(10):
+        async for each in desk.replays.stream(replay.replay_id):
+            replay = each
+    after = restarted(desk, tmp_path / "after")
+    await after.recover()
+    again = await after.replays.start(request)
+    assert (again.replay_id, again.state, again.ticks) == (replay.replay_id, ReplayState.COMPLETED, 50)
+    assert after.publisher.messages == []
+    with pytest.raises(FxError, match="REQUEST_ID_REUSED"):
+        await after.replays.start(replace(request, batch_size=7))
+    another = await after.replays.start(replace(request, request_id="r-2"))
+    assert another.replay_id != replay.replay_id
+    await after.replays.close()
+
+
 def ends(messages: list[TickMessage]) -> list[tuple[str, str, int, bool]]:
     return [(each.batch.session_id, each.batch.symbol, len(each.batch), each.ended) for each in messages]
 

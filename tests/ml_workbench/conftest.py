@@ -16,6 +16,7 @@ from services.ml_workbench.domain.runs import TrainingRun, TrainingSpec
 from services.ml_workbench.handlers import Registry, Serving, Training
 from services.ml_workbench.ports import TrainingData
 from services.quant.timeframes import Timeframe
+from services.requests import Requests
 from services.runtime.clock import WallClock
 from services.runtime.ids import Uuid7Ids
 from services.runtime.store import SqliteStore
@@ -71,10 +72,11 @@ def opened(folder: Path) -> Bench:
     database, events, clock = SqliteStore.open(folder / "workbench.sqlite", SCHEMA), [], WallClock()
     store = SqliteWorkbench(database, lambda: events.append("event"))
     artifacts, datasets = FolderArtifacts(folder / "artifacts"), HeldDatasets()
-    registry = Registry(store, artifacts)
-    serving = Serving(store, registry, clock)
+    requests = Requests(store)
+    registry = Registry(store, artifacts, requests)
+    serving = Serving(store, registry, requests, clock)
     trainer = LightGbmTrainer(threads=1, early_stopping_rounds=20)
-    training = Training(store, datasets, trainer, artifacts, serving, clock, Uuid7Ids(clock))
+    training = Training(store, datasets, trainer, artifacts, serving, requests, clock, Uuid7Ids(clock))
     return Bench(database, store, datasets, artifacts, registry, serving, training, events)
 
 

@@ -190,6 +190,18 @@ async def test_a_metric_rule_fires_above_its_threshold_and_silence_and_acknowled
     await tower.database.close()
 
 
+async def test_a_silence_asked_for_again_when_it_is_over_stays_over(
+    tmp_path: Path, clock: EventClock
+) -> None:
+    tower = await opened(tmp_path, clock)
+    silence = await tower.alerts.silence("s1", "service_down", {}, 30.0, "")
+    await tower.after(31)
+    assert await tower.alerts.silences() == []
+    assert await tower.alerts.silence("s1", "service_down", {}, 30.0, "") == silence
+    assert await tower.alerts.silences() == []
+    await tower.database.close()
+
+
 async def test_open_alerts_and_rules_survive_a_restart(tmp_path: Path, clock: EventClock) -> None:
     tower = await opened(tmp_path, clock)
     await tower.alerts.create_rule("r1", AlertRule("queue_long", "", Severity.WARNING, QUEUE))

@@ -26,7 +26,7 @@ from services.quant.features import (
 )
 from services.quant.labels import label_bars
 from services.quant.timeframes import Timeframe
-from services.requests import answered
+from services.requests import Requests
 
 LEAST_ROWS = 50
 CHUNK_ROWS = 2000
@@ -45,27 +45,34 @@ class FeatureVector:
 class Datasets:
     """Builds datasets as pipeline executions; computes single feature vectors."""
 
-    def __init__(self, history: History, catalogue: Catalogue, executions: Executions, clock: Clock) -> None:
+    def __init__(
+        self,
+        history: History,
+        catalogue: Catalogue,
+        executions: Executions,
+        requests: Requests,
+        clock: Clock,
+    ) -> None:
         self._history = history
         self._catalogue = catalogue
+        self._requests = requests
         self._executions = executions
         self._clock = clock
 
     async def create(self, request_id: str, spec: DatasetSpec) -> Dataset:
         """Build, or return what the same request built. FxError FAILED_PRECONDITION `NO_DATA`."""
         instrument(spec.symbol)
-        known = await answered(self._catalogue, request_id, repr(spec))
-        if known is not None:
-            return await self.get(known)
         built: list[Dataset] = []
 
         async def work(execution: Execution) -> None:
             built.append(await self._build(execution, spec))
 
-        subject = f"{spec.symbol} {spec.timeframe}, {spec.horizon} bars ahead"
-        await self._executions.perform(PipelineKind.DATASET, subject, work)
-        await self._catalogue.remember(request_id, repr(spec), built[0].dataset_id)
-        return built[0]
+        async def act() -> str:
+            subject = f"{spec.symbol} {spec.timeframe}, {spec.horizon} bars ahead"
+            await self._executions.perform(PipelineKind.DATASET, subject, work)
+            return built[0].dataset_id
+
+        return await self.get(await self._requests.once(request_id, repr(spec), act))
 
     async def _build(self, execution: Execution, spec: DatasetSpec) -> Dataset:
         bars = await self._all_bars(spec)

@@ -18,7 +18,7 @@ from services.quant.bars import Bar
 from services.quant.feature_formulas import FEATURE_WINDOW
 from services.quant.features import FEATURE_SET_VERSION, feature_matrix
 from services.quant.timeframes import Timeframe
-from services.requests import answered
+from services.requests import Requests
 
 CHUNK_ROWS = 2000
 WAITING_BARS = 256
@@ -35,6 +35,7 @@ class Scoring:
         scorer: Scorer,
         exports: Exports,
         executions: Executions,
+        requests: Requests,
         timeframes: frozenset[Timeframe],
     ) -> None:
         self._history = history
@@ -42,6 +43,7 @@ class Scoring:
         self._scorer = scorer
         self._exports = exports
         self._executions = executions
+        self._requests = requests
         self._timeframes = timeframes
         self._waiting: OrderedDict[tuple[str, Timeframe], Bar] = OrderedDict()
         self._wake = asyncio.Event()
@@ -85,10 +87,6 @@ class Scoring:
     ) -> Execution:
         """Score or export stored bars in the background; the same request again gives the same execution."""
         instrument(symbol)
-        content = repr((kind, symbol, timeframe, span))
-        known = await answered(self._catalogue, request_id, content)
-        if known is not None:
-            return await self._executions.get(known)
 
         async def work(execution: Execution) -> None:
             if kind is PipelineKind.SCORE:
@@ -96,9 +94,11 @@ class Scoring:
             else:
                 await self._export(execution, symbol, timeframe, span)
 
-        execution = await self._executions.begin(kind, f"{symbol} {timeframe}", work)
-        await self._catalogue.remember(request_id, content, execution.execution_id)
-        return execution
+        async def act() -> str:
+            return (await self._executions.begin(kind, f"{symbol} {timeframe}", work)).execution_id
+
+        content = repr((kind, symbol, timeframe, span))
+        return await self._executions.get(await self._requests.once(request_id, content, act))
 
     async def _score(self, execution: Execution, symbol: str, timeframe: Timeframe, span: Span) -> None:
         chunks = self._history.read_bars(symbol, timeframe, span, "")

@@ -62,6 +62,17 @@ class Replay:
         """Over, one way or another."""
         return self.state in (ReplayState.COMPLETED, ReplayState.STOPPED, ReplayState.FAILED)
 
+    def asked_alike(self, other: Replay) -> bool:
+        """True when both play the same in the same way; the speed may have been changed since."""
+        return (self.file_id, self.format, self.symbol, self.pace, self.batch_size, self.strict) == (
+            other.file_id,
+            other.format,
+            other.symbol,
+            other.pace,
+            other.batch_size,
+            other.strict,
+        )
+
     def interrupted(self, now_ns: int) -> None:
         """The process that played it died. How far it came is known up to its last note."""
         self.state, self.ended_ns, self.waiting_for = ReplayState.FAILED, now_ns, ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from services.market_data.domain.replays import Pace, Replay
 from services.market_data.domain.sessions import FeedKind, FeedSession
 from services.market_data.handlers.feed import Feed
 from services.market_data.handlers.replay_run import ReplayRun
-from services.market_data.ports import Clock, Ids, Reading, SessionRecord, SessionRecords, TickFiles
+from services.market_data.ports import Clock, Reading, SessionRecord, SessionRecords, TickFiles
 from services.requests import reused
 
 DEFAULT_BATCH = 100
@@ -55,14 +56,12 @@ class Replays:
         files: TickFiles,
         records: SessionRecords,
         clock: Clock,
-        ids: Ids,
         limits: ReplayLimits,
     ) -> None:
         self._feed = feed
         self._files = files
         self._records = records
         self._clock = clock
-        self._ids = ids
         self._limits = limits
         self._runs: dict[str, ReplayRun] = {}
         self._past: dict[str, Replay] = {}
@@ -89,10 +88,17 @@ class Replays:
         )
         try:
             replay = self._replay(request, reading, batch_size)
-            self._begin_session(replay)
+            before = None if request.session_id else self._past.get(replay.replay_id)
+            if before is None:
+                self._begin_session(replay)
         except BaseException:
             reading.close()
             raise
+        if before is not None:
+            reading.close()
+            if not before.asked_alike(replay):
+                raise reused(request.request_id)
+            return before
         run = ReplayRun(
             replay,
             reading,
@@ -111,7 +117,7 @@ class Replays:
 
     def _replay(self, request: StartReplay, reading: Reading, batch_size: int) -> Replay:
         return Replay(
-            replay_id=request.session_id or f"{reading.symbol.lower()}-{self._ids.new()[-12:]}",
+            replay_id=request.session_id or _replay_id(reading.symbol, request.request_id),
             file_id=request.file_id,
             file_name=request.file_name or request.file_id[:12],
             format=reading.format,
@@ -260,3 +266,10 @@ class Replays:
             await asyncio.wait(self._tasks, timeout=5.0)
         for task in list(self._tasks):
             task.cancel()
+
+
+def _replay_id(symbol: str, request_id: str) -> str:
+    """The same for the same request: one repeated after a restart, or to an instance that has begun to lead
+    since, finds the replay it began instead of playing the file again.
+    """
+    return f"{symbol.lower()}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"

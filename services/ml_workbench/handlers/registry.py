@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from services.errors import FxError, Kind
 from services.ml_workbench.domain.models import Model, ModelVersion
 from services.ml_workbench.ports import Artifacts, Store
-from services.requests import answered
+from services.requests import Requests
 
 LATEST = "latest"
 
@@ -24,9 +24,10 @@ class NamedVersion:
 class Registry:
     """Looks versions up and names them."""
 
-    def __init__(self, store: Store, artifacts: Artifacts) -> None:
+    def __init__(self, store: Store, artifacts: Artifacts, requests: Requests) -> None:
         self._store = store
         self._artifacts = artifacts
+        self._requests = requests
 
     async def models(self) -> list[Model]:
         """By name."""
@@ -59,21 +60,25 @@ class Registry:
 
     async def set_alias(self, request_id: str, name: str, alias: str, version: int) -> Model:
         """Point an alias at a version that exists."""
-        content = repr(("set_alias", name, alias, version))
-        if await answered(self._store, request_id, content) is None:
+
+        async def act() -> str:
             await self.version(name, str(version))
             await self._store.set_alias(name, alias, version)
-            await self._store.remember(request_id, content, "")
+            return ""
+
+        await self._requests.once(request_id, repr(("set_alias", name, alias, version)), act)
         return await self._model(name)
 
     async def delete_alias(self, request_id: str, name: str, alias: str) -> Model:
         """Remove an alias. FxError NOT_FOUND `UNKNOWN_ALIAS`."""
-        content = repr(("delete_alias", name, alias))
-        if await answered(self._store, request_id, content) is None:
+
+        async def act() -> str:
             await self._known(name)
             if not await self._store.delete_alias(name, alias):
                 raise FxError(Kind.NOT_FOUND, "UNKNOWN_ALIAS", f"model {name} has no alias {alias}")
-            await self._store.remember(request_id, content, "")
+            return ""
+
+        await self._requests.once(request_id, repr(("delete_alias", name, alias)), act)
         return await self._model(name)
 
     async def _model(self, name: str) -> Model:

@@ -7,33 +7,34 @@ from services.ml_workbench.domain.models import Deployment, Endpoint, default_na
 from services.ml_workbench.handlers.registry import Registry
 from services.ml_workbench.ports import Clock, Store
 from services.paging import decode_token, encode_token, page_size
-from services.requests import answered
+from services.requests import Requests
 
 
 class Serving:
     """Deploys versions to endpoints."""
 
-    def __init__(self, store: Store, registry: Registry, clock: Clock) -> None:
+    def __init__(self, store: Store, registry: Registry, requests: Requests, clock: Clock) -> None:
         self._store = store
         self._registry = registry
+        self._requests = requests
         self._clock = clock
 
     async def deploy(
         self, request_id: str, endpoint_name: str, model_name: str, wanted: str
     ) -> tuple[Endpoint, Deployment]:
         """Make an endpoint serve a version. FxError NOT_FOUND `UNKNOWN_MODEL`, `UNKNOWN_VERSION`."""
+
+        async def act() -> str:
+            version = (await self._registry.version(model_name, wanted)).version
+            name = endpoint_name or default_name(version.symbol, version.timeframe)
+            before = await self._store.endpoint(name)
+            endpoint, deployment = deployed(before, name, version, self._clock.now_ns())
+            await self._store.deploy(endpoint, deployment)
+            return f"{name}/{endpoint.revision}"
+
         content = repr(("deploy", endpoint_name, model_name, wanted))
-        known = await answered(self._store, request_id, content)
-        if known is not None:
-            name, revision = known.rsplit("/", 1)
-            return await self.endpoint(name), await self._deployment(name, int(revision))
-        version = (await self._registry.version(model_name, wanted)).version
-        name = endpoint_name or default_name(version.symbol, version.timeframe)
-        before = await self._store.endpoint(name)
-        endpoint, deployment = deployed(before, name, version, self._clock.now_ns())
-        await self._store.deploy(endpoint, deployment)
-        await self._store.remember(request_id, content, f"{name}/{endpoint.revision}")
-        return endpoint, deployment
+        name, revision = (await self._requests.once(request_id, content, act)).rsplit("/", 1)
+        return await self.endpoint(name), await self._deployment(name, int(revision))
 
     async def _deployment(self, endpoint: str, revision: int) -> Deployment:
         found = await self._store.deployments(endpoint, None, 10_000)

@@ -21,7 +21,7 @@ from services.ml_workbench.ports import (
     TrainingData,
 )
 from services.paging import decode_token, encode_token, page_size
-from services.requests import answered
+from services.requests import Requests
 
 PROGRESS_S = 0.25
 
@@ -36,6 +36,7 @@ class Training:
         trainer: Trainer,
         artifacts: Artifacts,
         serving: Serving,
+        requests: Requests,
         clock: Clock,
         ids: Ids,
     ) -> None:
@@ -44,6 +45,7 @@ class Training:
         self._trainer = trainer
         self._artifacts = artifacts
         self._serving = serving
+        self._requests = requests
         self._clock = clock
         self._ids = ids
         self._live: dict[str, TrainingRun] = {}
@@ -67,14 +69,14 @@ class Training:
         """Queue a run. FxError INVALID_ARGUMENT `BAD_PARAMETER`, `UNKNOWN_SYMBOL`."""
         instrument(spec.symbol)
         spec.checked_parameters()
-        known = await answered(self._store, request_id, repr(spec))
-        if known is not None:
-            return await self.get(known)
-        run = TrainingRun(f"run-{self._ids.new()}", spec, self._clock.now_ns())
-        await self._store.save_run(run)
-        await self._store.remember(request_id, repr(spec), run.run_id)
-        self._enqueue(run)
-        return run
+
+        async def act() -> str:
+            run = TrainingRun(f"run-{self._ids.new()}", spec, self._clock.now_ns())
+            await self._store.save_run(run)
+            self._enqueue(run)
+            return run.run_id
+
+        return await self.get(await self._requests.once(request_id, repr(spec), act))
 
     async def get(self, run_id: str) -> TrainingRun:
         """FxError NOT_FOUND `UNKNOWN_RUN`."""
@@ -101,10 +103,13 @@ class Training:
     async def cancel(self, request_id: str, run_id: str) -> TrainingRun:
         """Stop a run after the round in hand. FxError FAILED_PRECONDITION `RUN_FINISHED`."""
         run = await self.get(run_id)
-        if await answered(self._store, request_id, f"cancel {run_id}") is None:
+
+        async def act() -> str:
             run.require_running()
             run.cancel_asked = True
-            await self._store.remember(request_id, f"cancel {run_id}", "")
+            return ""
+
+        await self._requests.once(request_id, f"cancel {run_id}", act)
         return run
 
     async def run(self) -> None:

@@ -120,6 +120,11 @@ class SqliteAlerts:
         }
         await self._changed(SILENCES.insert().values(values))
 
+    async def silence(self, silence_id: str) -> Silence:
+        """One that was added, also when it is over."""
+        rows = await self._all(sa.select(SILENCES.c.content).where(SILENCES.c.silence_id == silence_id))
+        return silence_of(rows[0][0])
+
     async def silences(self, now_s: float) -> list[Silence]:
         """Those that still hold."""
         statement = sa.select(SILENCES.c.content).where(SILENCES.c.expires_s > int(now_s))

@@ -11,7 +11,7 @@ from services.monitoring_alerting.domain.alerts import Alert, AlertBook, AlertSt
 from services.monitoring_alerting.domain.rules import BUILT_IN, AlertRule, EventCondition, Finding, News
 from services.monitoring_alerting.ports import Clock, Ids, Store
 from services.paging import decode_token, encode_token, page_size
-from services.requests import answered
+from services.requests import Requests
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Alerts:
 
     def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
         self._store = store
+        self._requests = Requests(store)
         self._clock = clock
         self._ids = ids
         self._book = AlertBook()
@@ -92,24 +93,29 @@ class Alerts:
 
     async def create_rule(self, request_id: str, rule: AlertRule) -> AlertRule:
         """Add a rule. FxError ALREADY_EXISTS `RULE_EXISTS`."""
-        if await answered(self._store, request_id, repr(rule)) is None:
+
+        async def act() -> str:
             if rule.name in self._rules or not await self._store.add_rule(rule):
                 raise FxError(Kind.ALREADY_EXISTS, "RULE_EXISTS", f"there is a rule {rule.name} already")
             self._rules[rule.name] = rule
-            await self._store.remember(request_id, repr(rule), rule.name)
+            return rule.name
+
+        await self._requests.once(request_id, repr(rule), act)
         return rule
 
     async def delete_rule(self, request_id: str, name: str) -> None:
         """Remove a rule that somebody added. FxError NOT_FOUND `UNKNOWN_RULE`."""
-        if await answered(self._store, request_id, f"delete {name}") is not None:
-            return
-        rule = self._rules.get(name)
-        if rule is None or rule.built_in or not await self._store.delete_rule(name):
-            why = "is built in; silence it instead" if rule and rule.built_in else "does not exist"
-            raise FxError(Kind.NOT_FOUND, "UNKNOWN_RULE", f"rule {name} {why}")
-        del self._rules[name]
-        await self._changed(self._book.drop_rule(name, self._now_s()))
-        await self._store.remember(request_id, f"delete {name}", "")
+
+        async def act() -> str:
+            rule = self._rules.get(name)
+            if rule is None or rule.built_in or not await self._store.delete_rule(name):
+                why = "is built in; silence it instead" if rule and rule.built_in else "does not exist"
+                raise FxError(Kind.NOT_FOUND, "UNKNOWN_RULE", f"rule {name} {why}")
+            del self._rules[name]
+            await self._changed(self._book.drop_rule(name, self._now_s()))
+            return ""
+
+        await self._requests.once(request_id, f"delete {name}", act)
 
     async def page(
         self, states: Sequence[AlertState], rule: str, asked: int, token: str
@@ -129,36 +135,42 @@ class Alerts:
 
     async def acknowledge(self, request_id: str, alert_id: str, by: str, comment: str) -> ShownAlert:
         """Somebody has seen it. FxError NOT_FOUND `UNKNOWN_ALERT`, FAILED_PRECONDITION `ALERT_RESOLVED`."""
-        content = f"acknowledge {alert_id} {by} {comment}"
-        stored = await self._store.alert(alert_id)
-        if stored is None:
-            raise unknown_alert(alert_id)
-        if await answered(self._store, request_id, content) is not None:
-            return self._shown(stored)
-        alert = self._book.acknowledge(alert_id, by, comment)
+
+        async def act() -> str:
+            alert = self._book.acknowledge(alert_id, by, comment)
+            if alert is None:
+                await self._alert(alert_id)
+                raise FxError(
+                    Kind.FAILED_PRECONDITION, "ALERT_RESOLVED", f"alert {alert_id} is resolved already"
+                )
+            await self._changed([alert])
+            return alert_id
+
+        await self._requests.once(request_id, repr(("acknowledge", alert_id, by, comment)), act)
+        return self._shown(await self._alert(alert_id))
+
+    async def _alert(self, alert_id: str) -> Alert:
+        alert = await self._store.alert(alert_id)
         if alert is None:
-            raise FxError(Kind.FAILED_PRECONDITION, "ALERT_RESOLVED", f"alert {alert_id} is resolved already")
-        await self._changed([alert])
-        await self._store.remember(request_id, content, alert_id)
-        return self._shown(alert)
+            raise unknown_alert(alert_id)
+        return alert
 
     async def silence(
         self, request_id: str, rule: str, labels: dict[str, str], seconds: float, comment: str
     ) -> Silence:
         """Keep alerts quiet for a while. FxError NOT_FOUND `UNKNOWN_RULE`."""
+
+        async def act() -> str:
+            if rule and rule not in self._rules:
+                raise FxError(Kind.NOT_FOUND, "UNKNOWN_RULE", f"rule {rule} does not exist")
+            now_s = self._now_s()
+            silence = Silence(f"s-{self._ids.new()}", rule, labels, now_s, now_s + seconds, comment)
+            await self._store.add_silence(silence)
+            self._silences.append(silence)
+            return silence.silence_id
+
         content = repr((rule, sorted(labels.items()), seconds, comment))
-        known = await answered(self._store, request_id, content)
-        for each in self._silences:
-            if each.silence_id == known:
-                return each
-        if rule and rule not in self._rules:
-            raise FxError(Kind.NOT_FOUND, "UNKNOWN_RULE", f"rule {rule} does not exist")
-        now_s = self._now_s()
-        silence = Silence(f"s-{self._ids.new()}", rule, labels, now_s, now_s + seconds, comment)
-        await self._store.add_silence(silence)
-        await self._store.remember(request_id, content, silence.silence_id)
-        self._silences.append(silence)
-        return silence
+        return await self._store.silence(await self._requests.once(request_id, content, act))
 
     async def silences(self) -> list[Silence]:
         """Those that still hold."""

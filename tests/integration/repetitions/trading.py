@@ -1,0 +1,166 @@
+"""Accounts, orders, positions and switches."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from fxmesh.trading.v1 import service_pb2 as pb
+from fxmesh.trading.v1 import trading_pb2
+from fxmesh.types.v1 import market_pb2 as types
+
+from tests.integration.repetitions.case import Case, Count, Platform, Twice, key
+
+
+async def opened(platform: Platform) -> str:
+    """A new account, of which nobody else knows."""
+    account = f"twice-{key()[:8]}"
+    await platform.trading.OpenAccount(opening(account))
+    return account
+
+
+def opening(account: str) -> pb.OpenAccountRequest:
+    return pb.OpenAccountRequest(request_id=key(), account_id=account, currency="USD", deposit="100000")
+
+
+def order(account: str, **given: Any) -> pb.PlaceOrderRequest:
+    """To buy EURUSD at the market, unless said otherwise."""
+    plain = {
+        "account_id": account,
+        "symbol": "EURUSD",
+        "side": types.SIDE_BUY,
+        "size": "1000",
+        "type": trading_pb2.ORDER_TYPE_MARKET,
+    }
+    return pb.PlaceOrderRequest(**{**plain, "client_order_id": key(), **given})
+
+
+def resting(account: str) -> pb.PlaceOrderRequest:
+    return order(account, type=trading_pb2.ORDER_TYPE_LIMIT, limit_price="1.05000")
+
+
+def orders(platform: Platform, account: str) -> Count:
+    async def count() -> int:
+        asked = pb.ListOrdersRequest(account_id=account, page_size=100)
+        return len((await platform.trading.ListOrders(asked)).orders)
+
+    return count
+
+
+def fills(platform: Platform, account: str) -> Count:
+    async def count() -> int:
+        asked = pb.ListFillsRequest(account_id=account, page_size=100)
+        return len((await platform.trading.ListFills(asked)).fills)
+
+    return count
+
+
+def revision(platform: Platform, order_id: str) -> Count:
+    async def count() -> int:
+        return int((await platform.trading.GetOrder(pb.GetOrderRequest(order_id=order_id))).order.revision)
+
+    return count
+
+
+async def open_account(platform: Platform, twice: Twice) -> None:
+    async def accounts() -> int:
+        return len((await platform.trading.ListAccounts(pb.ListAccountsRequest())).accounts)
+
+    account = f"twice-{key()[:8]}"
+    assert (await twice(opening(account), accounts)).account.account_id == account
+
+
+async def place_order(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+    placed = await twice(order(account), orders(platform, account))
+    assert placed.order.account_id == account
+    assert await fills(platform, account)() == 1
+
+
+async def amend_order(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+    placed = (await platform.trading.PlaceOrder(resting(account))).order.order_id
+    amend = pb.AmendOrderRequest(request_id=key(), order_id=placed, limit_price="1.04000")
+    await twice(amend, revision(platform, placed), effects=2)  # asked for, and done
+
+
+async def cancel_order(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+    placed = (await platform.trading.PlaceOrder(resting(account))).order.order_id
+    cancel = pb.CancelOrderRequest(request_id=key(), order_id=placed)
+    cancelled = await twice(cancel, revision(platform, placed), effects=2)  # asked for, and done
+    assert cancelled.order.status == trading_pb2.ORDER_STATUS_CANCELLED
+
+
+async def cancel_all_orders(platform: Platform, twice: Twice) -> None:
+    """An order that came after the first is not cancelled by the second."""
+    account = await opened(platform)
+    await platform.trading.PlaceOrder(resting(account))
+
+    async def another() -> None:
+        await platform.trading.PlaceOrder(resting(account))
+
+    async def statuses() -> list[int]:
+        asked = pb.ListOrdersRequest(account_id=account, page_size=100)
+        return sorted(each.status for each in (await platform.trading.ListOrders(asked)).orders)
+
+    await twice.late(pb.CancelAllOrdersRequest(request_id=key(), account_id=account), another, statuses)
+    assert await statuses() == [trading_pb2.ORDER_STATUS_ACCEPTED, trading_pb2.ORDER_STATUS_CANCELLED]
+
+
+async def close_position(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+    await platform.trading.PlaceOrder(order(account))
+    close = pb.ClosePositionRequest(account_id=account, symbol="EURUSD", client_order_id=key())
+    await twice(close, orders(platform, account))
+    assert await fills(platform, account)() == 2
+
+
+async def set_trading_state(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+
+    def state(wanted: int) -> pb.SetTradingStateRequest:
+        return pb.SetTradingStateRequest(
+            request_id=key(),
+            account_id=account,
+            trading_state=wanted,  # type: ignore[arg-type]
+        )
+
+    async def resume() -> None:
+        await platform.trading.SetTradingState(state(trading_pb2.TRADING_STATE_ACTIVE))
+
+    async def now() -> int:
+        asked = pb.GetAccountRequest(account_id=account)
+        return int((await platform.trading.GetAccount(asked)).account.trading_state)
+
+    await twice.late(state(trading_pb2.TRADING_STATE_HALTED), resume, now)
+    assert await now() == trading_pb2.TRADING_STATE_ACTIVE
+
+
+async def set_auto_trade(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+
+    def wanted(on: bool) -> pb.SetAutoTradeRequest:
+        return pb.SetAutoTradeRequest(request_id=key(), account_id=account, auto_trade=on)
+
+    async def switch_off() -> None:
+        await platform.trading.SetAutoTrade(wanted(False))
+
+    async def now() -> bool:
+        asked = pb.GetAccountRequest(account_id=account)
+        return bool((await platform.trading.GetAccount(asked)).account.auto_trade)
+
+    await twice.late(wanted(True), switch_off, now)
+    assert await now() is False
+
+
+CASES: Mapping[str, Case] = {
+    "OpenAccount": open_account,
+    "PlaceOrder": place_order,
+    "AmendOrder": amend_order,
+    "CancelOrder": cancel_order,
+    "CancelAllOrders": cancel_all_orders,
+    "ClosePosition": close_position,
+    "SetTradingState": set_trading_state,
+    "SetAutoTrade": set_auto_trade,
+}
