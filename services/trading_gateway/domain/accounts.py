@@ -45,3 +45,5 @@ class Account:
     created_ns: int
     updated_ns: int
     revision: int = 1
+    transactions: int = 0
+    """Double-entry transactions written so far."""

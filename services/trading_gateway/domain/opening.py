@@ -6,13 +6,10 @@ from dataclasses import replace
 
 from services.errors import FxError, Kind
 from services.market.calendar import civil_day, roll_ns
-from services.money.currencies import currency
-from services.money.decimals import format_trimmed
-from services.trading_gateway.domain import valuation
+from services.trading_gateway.domain import bookkeeping, valuation
 from services.trading_gateway.domain.accounts import Account, Standing
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.events import TradingStateChanged
-from services.trading_gateway.domain.fills import LedgerEntry
 from services.trading_gateway.domain.inputs import (
     DayRolled,
     OpenAccount,
@@ -20,32 +17,19 @@ from services.trading_gateway.domain.inputs import (
     SetStanding,
     SetTradingState,
 )
-from services.trading_gateway.domain.values import LedgerKind, TradingState
+from services.trading_gateway.domain.values import TradingState
 
 
 def open_account(book: Book, asked: OpenAccount) -> Account:
     """A new account with its deposit posted. Raises FxError ALREADY_EXISTS `ACCOUNT_EXISTS`."""
     if asked.account_id in book.accounts:
         raise FxError(Kind.ALREADY_EXISTS, "ACCOUNT_EXISTS", f"account {asked.account_id} exists already")
-    unit = currency(asked.currency)
-    entry = LedgerEntry(
-        account_id=asked.account_id,
-        entry=1,
-        kind=LedgerKind.DEPOSIT,
-        amount=asked.deposit,
-        balance=asked.deposit,
-        execution_id="",
-        source_amount=format_trimmed(asked.deposit, unit.digits),
-        source_currency=asked.currency,
-        rate_text="",
-        time_ns=asked.time_ns,
-    )
     account = Account(
         account_id=asked.account_id,
         currency=asked.currency,
         session_id=asked.session_id,
         auto_trade=asked.auto_trade,
-        balance=asked.deposit,
+        balance=0,
         deposited=asked.deposit,
         realised=0,
         commission=0,
@@ -54,11 +38,11 @@ def open_account(book: Book, asked: OpenAccount) -> Account:
         day_start_equity=asked.deposit,
         day_roll_ns=next_roll(asked.time_ns),
         peak_equity=asked.deposit,
-        ledger_entries=1,
+        ledger_entries=0,
         created_ns=asked.time_ns,
         updated_ns=asked.time_ns,
     )
-    book.changes.ledger.append(entry)
+    account = bookkeeping.deposit(book, account, asked.deposit, asked.time_ns)
     opened = book.put_account(account, asked.time_ns)
     book.tell_account(opened)
     if opened.trading_state is not TradingState.ACTIVE:

@@ -130,6 +130,7 @@ def books(book: Book, stored: list[Changes]) -> list[str]:
         *(plain.dump(orders[key]) for key in sorted(orders)),
         *(plain.dump(fill) for changes in stored for fill in changes.fills),
         *(plain.dump(entry) for changes in stored for entry in changes.ledger),
+        *(plain.dump(each) for changes in stored for each in changes.transactions),
         *(plain.dump(each) for account in sorted(book.accounts) for each in book.positions_of(account)),
         *(plain.dump(book.accounts[account]) for account in sorted(book.accounts)),
     ]
@@ -150,8 +151,14 @@ def test_books_reconcile_to_the_fills_and_the_ledger(seed: int) -> None:
 
     for account in book.accounts.values():
         positions = {each.symbol: each for each in book.positions_of(account.account_id)}
+        posted = [
+            each
+            for changes in floor.stored
+            for each in changes.transactions
+            if each.account_id == account.account_id
+        ]
         result = reconcile(
-            account, positions, [fill for fill in fills if fill.account_id == account.account_id]
+            account, positions, [fill for fill in fills if fill.account_id == account.account_id], posted
         )
         assert result.reconciled, [line for line in result.lines if not line.equal]
         own = [entry for entry in entries if entry.account_id == account.account_id]
@@ -175,12 +182,14 @@ def test_a_wrong_figure_is_found_by_the_reconciliation() -> None:
     account = floor.account()
     fills = [fill for changes in floor.stored for fill in changes.fills if fill.account_id == "demo"]
     positions = {each.symbol: each for each in floor.engine.book.positions_of("demo")}
-    assert reconcile(account, positions, fills).reconciled
+    posted = [each for changes in floor.stored for each in changes.transactions if each.account_id == "demo"]
+    assert reconcile(account, positions, fills, posted).reconciled
 
     symbol, held = next(iter(positions.items()))
     off = {**positions, symbol: Position("demo", symbol, held.size, held.cost + 1)}
-    assert not reconcile(account, off, fills).reconciled
-    assert not reconcile(account, positions, fills[:-1]).reconciled
+    assert not reconcile(account, off, fills, posted).reconciled
+    assert not reconcile(account, positions, fills[:-1], posted).reconciled
+    assert not reconcile(account, positions, fills, posted[:-1]).reconciled
 
 
 @pytest.mark.parametrize("seed", range(8))
