@@ -126,6 +126,7 @@ def about_account(account: trading.Account) -> Table:
             ("unrealised", account.unrealised_profit),
             ("realised", account.realised_profit),
             ("commission", account.commission_paid),
+            ("financing", account.financing),
             ("margin used", account.margin_used),
             ("available", account.margin_available),
             ("trading", word(account, "trading_state")),

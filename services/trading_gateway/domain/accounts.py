@@ -47,3 +47,5 @@ class Account:
     revision: int = 1
     transactions: int = 0
     """Double-entry transactions written so far."""
+    financing: int = 0
+    """Received so far, below zero paid."""

@@ -9,10 +9,11 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from services.market.instruments import instrument
-from services.money.conversion import Conversion
+from services.money.conversion import Conversion, ExactAmount
 from services.money.currencies import currency
 from services.money.decimals import format_trimmed
 from services.money.exact import exact_text
+from services.money.rounding import round_fraction
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
@@ -99,6 +100,14 @@ def charge(
     )
 
 
+def finely(raw: Fraction, digits: int, code: str) -> ExactAmount:
+    """An amount (raw at `digits`, with a rest) to be converted: twelve more decimals hold any share that a
+    person would set; the rounding that counts is the posting's.
+    """
+    return ExactAmount(round_fraction(raw * 10**_FINER), digits + _FINER, code)
+
+
+_FINER = 12
 _Line = tuple[str, str, Fraction]
 
 

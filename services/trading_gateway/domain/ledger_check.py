@@ -57,6 +57,7 @@ def check_ledger(
         _count("transactions out of balance", 0, sum(map(bool, map(_missing, transactions)))),
         _count("conversions off their rate", 0, sum(map(_off_rate, transactions))),
         _count("fills with a transaction", len(fills), _posted(fills, transactions)),
+        _count("rolls financed twice", 0, _doubled_rolls(transactions)),
         _line("balance, from postings", cash, balances.of(CASH, account.currency)),
     ]
     for symbol in sorted(positions):
@@ -117,6 +118,12 @@ def _posted(fills: Iterable[Fill], transactions: Iterable[Transaction]) -> int:
         == [Fraction(fill.signed_size, 10 ** instrument(fill.symbol).size_digits)]
         for fill in fills
     )
+
+
+def _doubled_rolls(transactions: Iterable[Transaction]) -> int:
+    """A position is financed once a roll."""
+    rolls = [each.reference for each in transactions if each.kind is TransactionKind.FINANCING]
+    return len(rolls) - len(set(rolls))
 
 
 def _count(name: str, booked: int, recomputed: int) -> Line:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from services.errors import FxError, Kind
 from services.market.calendar import civil_day, roll_ns
-from services.trading_gateway.domain import bookkeeping, valuation
+from services.trading_gateway.domain import bookkeeping, financing, valuation
 from services.trading_gateway.domain.accounts import Account, Standing
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.events import TradingStateChanged
@@ -81,16 +81,25 @@ def set_standing(book: Book, asked: SetStanding) -> Standing:
 
 
 def roll_day(book: Book, due: DayRolled) -> Account:
-    """17:00 New York: the daily loss counts from the equity of this moment."""
+    """17:00 New York: positions are financed, and the daily loss counts from the equity after that.
+
+    A roll that was done already changes nothing, so that none is financed twice.
+    """
     account = book.account(due.account_id)
-    equity = valuation.account_view(book, account).equity
+    if due.time_ns < account.day_roll_ns:
+        return account
+    financed = financing.post(book, account, due)
+    equity = valuation.account_view(book, financed).equity
     rolled = replace(
-        account,
+        financed,
         day_start_equity=equity,
         day_roll_ns=next_roll(due.time_ns),
         peak_equity=max(account.peak_equity, equity),
     )
-    return book.put_account(rolled, due.time_ns)
+    rolled = book.put_account(rolled, due.time_ns)
+    if rolled.transactions > account.transactions:
+        book.tell_account(rolled)
+    return rolled
 
 
 def _tell_state(book: Book, account: Account, time_ns: int, *, everywhere: bool) -> None:

@@ -14,7 +14,7 @@ from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.fills import Fill
 from services.trading_gateway.domain.ledger_check import Line, check_ledger
 from services.trading_gateway.domain.positions import Position, filled
-from services.trading_gateway.domain.transactions import Balances, Transaction
+from services.trading_gateway.domain.transactions import Balances, Transaction, TransactionKind, cash_of
 from services.trading_gateway.domain.valuation import cost_digits
 
 
@@ -45,6 +45,7 @@ def reconcile(
     """
     rebuilt: dict[str, Position] = {}
     booked = tuple(fills)
+    posted = tuple(transactions)
     realised = commission = 0
     for fill in booked:
         before = rebuilt.get(fill.symbol) or Position(account.account_id, fill.symbol)
@@ -53,15 +54,16 @@ def reconcile(
         realised += _posted(account, fill, effect.realised)
         commission += fill.commission
     digits = currency(account.currency).digits
+    financed = int(cash_of(posted, TransactionKind.FINANCING) * 10**digits)
     lines = [
-        _money("balance", account.balance, account.deposited + realised - commission, digits),
+        _money("balance", account.balance, account.deposited + realised - commission + financed, digits),
         _money("realised profit", account.realised, realised, digits),
         _money("commission", account.commission, commission, digits),
+        _money("financing", account.financing, financed, digits),
     ]
     for symbol in sorted(rebuilt.keys() | positions.keys()):
         none = Position(account.account_id, symbol)
         lines += _position_lines(symbol, positions.get(symbol, none), rebuilt.get(symbol, none))
-    posted = tuple(transactions)
     lines += check_ledger(account, positions, booked, posted)
     return Reconciliation(len(booked), tuple(lines), len(posted), tuple(Balances(posted).open()))
 

@@ -9,11 +9,9 @@ stays on the posting.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 from services.market.instruments import instrument
 from services.money.conversion import Conversion, ExactAmount, Way, convert
-from services.money.rounding import round_fraction
 from services.trading_gateway.domain import bookkeeping, orders, positions, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
@@ -91,7 +89,7 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
     account = _post_fill(book, account, fill, profit, charge)
     book.tell(TradeExecuted(fill, filled, account.currency))
     book.tell(PositionChanged(valuation.position_view(book, position)))
-    book.tell_account(account)
+    book.tell_account(account, by_fill=True)
 
 
 def _fill(
@@ -156,8 +154,5 @@ def _commission(book: Book, account: Account, notional: int, digits: int, curren
     per_million = book.rules.commission_per_million
     if not per_million:
         return None
-    share = per_million / 1_000_000
-    # Twelve more decimals hold any share a person would set; the rounding that counts is the posting's.
-    raw = round_fraction(Fraction(notional) * share * 10**12)
-    amount = ExactAmount(raw, digits + 12, currency)
+    amount = bookkeeping.finely(notional * per_million / 1_000_000, digits, currency)
     return convert(amount, account.currency, book.markets.rates(account.session_id), Way.BUY)

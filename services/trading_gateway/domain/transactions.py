@@ -122,6 +122,12 @@ class Balances:
         return [(*key, self._sums[key]) for key in sorted(self._sums) if self._sums[key]]
 
 
+def cash_of(transactions: Iterable[Transaction], kind: TransactionKind) -> Fraction:
+    """Cash that the transactions of one kind moved."""
+    lines = (line for each in transactions if each.kind is kind for line in each.postings)
+    return sum((line.exact for line in lines if line.ledger_account == CASH), Fraction(0))
+
+
 def out_of_balance(postings: Iterable[Posting]) -> dict[str, Fraction]:
     """What the postings of a transaction fail to cancel, by currency; nothing for a balanced one."""
     sums: dict[str, Fraction] = {}

@@ -115,6 +115,7 @@ def position(view: PositionView) -> trading_pb2.Position:
         realised_profit=money(value.realised, code),
         unrealised_profit="" if view.unrealised is None else money(view.unrealised, code),
         margin="" if view.margin is None else money(view.margin, code),
+        financing=money(value.financing, code),
         updated_at=timestamp(value.updated_ns),
         revision=value.revision,
     )
@@ -133,6 +134,7 @@ def account(view: AccountView) -> trading_pb2.Account:
         unrealised_profit=money(view.unrealised, code),
         realised_profit=money(value.realised, code),
         commission_paid=money(value.commission, code),
+        financing=money(value.financing, code),
         auto_trade=value.auto_trade,
         session_id=value.session_id,
         trading_state=STATE[value.trading_state],

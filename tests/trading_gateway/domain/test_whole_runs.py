@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from fractions import Fraction
 from random import Random
 
@@ -14,15 +15,19 @@ from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Changes, JournalEntry
 from services.trading_gateway.domain.fills import Fill
+from services.trading_gateway.domain.financing_table import FinancingTable, Rates
 from services.trading_gateway.domain.inputs import Facts, TicksRead
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
 
-RULES = Rules(commission_per_million=Fraction(35), orders_per_second=3)
+OVERNIGHT = FinancingTable(
+    {symbol: (Rates(date(2000, 1, 1), -25_000, 5_000),) for symbol in ("EURUSD", "EURJPY")}
+)
+RULES = Rules(commission_per_million=Fraction(35), orders_per_second=3, financing=OVERNIGHT)
 MARKETS = {"EURUSD": (110_000, 5), "USDJPY": (110_000, 3), "EURJPY": (121_000, 3), "EURGBP": (80_000, 5)}
 
 
@@ -147,6 +152,7 @@ def test_books_reconcile_to_the_fills_and_the_ledger(seed: int) -> None:
     fills = [fill for changes in floor.stored for fill in changes.fills]
     entries = [entry for changes in floor.stored for entry in changes.ledger]
     assert len(fills) > 25
+    assert any(entry.kind is LedgerKind.FINANCING for entry in entries)
     assert len({fill.execution_id for fill in fills}) == len(fills)
 
     for account in book.accounts.values():
@@ -197,7 +203,7 @@ def test_the_journal_and_the_ticks_give_the_same_books_byte_for_byte(seed: int) 
     floor = Walk(seed).run(250)
     journal = [entry for changes in floor.stored for entry in changes.journal]
 
-    again = replay(RULES, floor.policy, journal, _ticks(floor.batches))
+    again = replay(RULES, floor.policy, journal, ticks_of(floor.batches))
     stored = [again.take_changes()]
 
     assert books(again.book, stored) == books(floor.engine.book, floor.stored)
@@ -216,12 +222,12 @@ def test_a_journal_with_a_hole_is_not_replayed() -> None:
     floor = Walk(1).run(20)
     journal = [entry for changes in floor.stored for entry in changes.journal]
     with pytest.raises(ValueError, match="goes on at 7 where 6 follows"):
-        replay(RULES, floor.policy, [*journal[:5], *journal[6:]], _ticks(floor.batches))
+        replay(RULES, floor.policy, [*journal[:5], *journal[6:]], ticks_of(floor.batches))
     with pytest.raises(ValueError, match="unknown kind"):
-        replay(RULES, floor.policy, [JournalEntry(1, "Nonsense", 0, "{}")], _ticks([]))
+        replay(RULES, floor.policy, [JournalEntry(1, "Nonsense", 0, "{}")], ticks_of([]))
 
 
-def _ticks(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
+def ticks_of(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
     def find(mark: TicksRead) -> TickBatch:
         parts = [
             each[max(mark.first - each.first_sequence, 0) : mark.last - each.first_sequence + 1]
