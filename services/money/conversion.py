@@ -8,7 +8,7 @@ posting.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from fractions import Fraction
@@ -113,10 +113,7 @@ class Conversion:
     @property
     def rate(self) -> Fraction:
         """Exact account units for one source unit."""
-        product = Fraction(1)
-        for leg in self.legs:
-            product *= leg.rate
-        return product
+        return rate_of(self.legs)
 
     @property
     def rate_text(self) -> str:
@@ -126,12 +123,25 @@ class Conversion:
     @property
     def path(self) -> str:
         """The legs for a person: `1/USDJPY ask 102.345 #17`; empty without any."""
-        return ", ".join(map(str, self.legs))
+        return path_of(self.legs)
 
     @property
     def rounded_off(self) -> Fraction:
         """`money` minus the exact amount: at most half a minor unit, either sign."""
         return Fraction(self.money.raw, 10**self.money.unit.digits) - self.exact
+
+
+def rate_of(legs: Iterable[Leg]) -> Fraction:
+    """What one unit of the first leg's source currency came to; 1 without legs."""
+    rate = Fraction(1)
+    for leg in legs:
+        rate *= leg.rate
+    return rate
+
+
+def path_of(legs: Iterable[Leg]) -> str:
+    """Legs for a person."""
+    return ", ".join(map(str, legs))
 
 
 def convert(

@@ -67,6 +67,9 @@ async def _trading(platform: Platform, account_id: str, out: Path) -> dict[str, 
     orders = await _pages(stub.ListOrders, trading.ListOrdersRequest, "orders", account_id)
     fills = await _pages(stub.ListFills, trading.ListFillsRequest, "fills", account_id)
     ledger = await _pages(stub.ListLedgerEntries, trading.ListLedgerEntriesRequest, "entries", account_id)
+    transactions = await _pages(
+        stub.ListTransactions, trading.ListTransactionsRequest, "transactions", account_id
+    )
     positions = await stub.ListPositions(
         trading.ListPositionsRequest(account_id=account_id, include_flat=True)
     )
@@ -75,6 +78,7 @@ async def _trading(platform: Platform, account_id: str, out: Path) -> dict[str, 
     _write(out / "orders.jsonl", sorted(map(_plain, orders), key=lambda row: row["order_id"]))
     _write(out / "fills.jsonl", sorted(map(_plain, fills), key=lambda row: row["execution_id"]))
     _write(out / "ledger.jsonl", sorted(map(_plain, ledger), key=lambda row: int(row["entry"])))
+    _write(out / "transactions.jsonl", sorted(map(_plain, transactions), key=lambda row: int(row["number"])))
     _write(out / "positions.jsonl", sorted(map(_plain, positions.positions), key=lambda row: row["symbol"]))
     _write(out / "reconciliation.json", [_plain(books)])
     return {"orders": len(orders), "fills": len(fills), "ledger": len(ledger)}

@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateColumn
 
 from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
@@ -58,7 +59,9 @@ class SqliteStore:
 
     @classmethod
     def open(cls, path: Path, schema: sa.MetaData) -> SqliteStore:
-        """Open or create the file with the tables of `schema`. Raises FatalError when that cannot be done."""
+        """Open or create the file with the tables of `schema`; the tables of an earlier build get the columns
+        that were added since, with their defaults. Raises FatalError when that cannot be done.
+        """
         engine = sa.create_engine(
             "sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
         )
@@ -66,6 +69,7 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             with engine.connect() as connection:
                 schema.create_all(connection)
+                _add_columns(connection, schema)
             return cls(path, engine)
         except (DBAPIError, sqlite3.Error, OSError) as failure:
             raise FatalError(f"cannot open the database {path}: {_cause(failure)}") from failure
@@ -213,6 +217,15 @@ _BROKEN = {
 
 def _for_caller(failure: Exception, path: Path) -> Exception:
     return store_error(failure, path) if _primary_code(failure) in _BROKEN else failure
+
+
+def _add_columns(connection: sa.Connection, schema: sa.MetaData) -> None:
+    for table in schema.sorted_tables:
+        present = {each["name"] for each in sa.inspect(connection).get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in present:
+                definition = CreateColumn(column).compile(dialect=connection.dialect)
+                connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ADD COLUMN {definition}')
 
 
 def _primary_code(failure: Exception) -> int | None:

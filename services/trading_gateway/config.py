@@ -12,6 +12,7 @@ from pydantic_settings import BaseSettings
 
 from services.market.instruments import ACCOUNT_CURRENCIES, INSTRUMENTS
 from services.runtime.settings import CommaSeparated, service_config
+from services.trading_gateway.adapters.financing import read_table
 from services.trading_gateway.domain.autotrade import PPM, Policy
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.handlers.accounts import FirstAccount
@@ -60,6 +61,11 @@ def _known(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return symbols
 
 
+def _financing(path: str) -> str:
+    read_table(path)
+    return path
+
+
 Number = Annotated[str, AfterValidator(_number)]
 Share = Annotated[str, AfterValidator(_share)]
 Amount = Annotated[str, AfterValidator(_amount)]
@@ -86,6 +92,10 @@ class Settings(BaseSettings):
 
     commission_per_million: Number = "0"
     """Charged on the notional of each fill, per million, in the account currency; rounded half-even per fill.
+    """
+    financing_file: Annotated[str, AfterValidator(_financing)] = ""
+    """Rates of overnight financing (docs/trading.md has the format). Empty: the table that ships, whose rates
+    are invented for paper trading. "none": positions are kept for nothing.
     """
     max_order_notional: Amount = "5000000"
     """Largest order, in the account currency (as for all amounts here: yen count a hundred times)."""
@@ -152,6 +162,7 @@ class Settings(BaseSettings):
     def _rules(self) -> Rules:
         return Rules(
             commission_per_million=Fraction(self.commission_per_million),
+            financing=read_table(self.financing_file),
             price_collar=Fraction(self.price_collar),
             order_notional=_minor_units(self.max_order_notional),
             position_notional=_minor_units(self.max_position_notional),

@@ -15,6 +15,7 @@ from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import OrderStatus
 
 
@@ -87,6 +88,9 @@ class Store(Protocol):
 
     async def ledger(self, account_id: str, after: int, limit: int) -> list[LedgerEntry]:
         """Postings after an entry, in order."""
+
+    async def transactions(self, account_id: str, after: int, limit: int | None = None) -> list[Transaction]:
+        """Double-entry transactions after a number, in order; without a limit all."""
 
     async def answer(self, request_id: str) -> Answered | None:
         """What a request id was used for, and its answer."""

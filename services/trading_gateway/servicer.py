@@ -143,6 +143,17 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListLedgerEntriesResponse(entries=shown, next_page_token=token)
 
     @override
+    async def ListTransactions(
+        self, request: pb.ListTransactionsRequest, context: Context
+    ) -> pb.ListTransactionsResponse:
+        after, limit = requests.transaction_position(request), page_size(request.page_size)
+        found = await self._accounts.transactions(request.account_id, after, limit)
+        full = len(found) == limit
+        token = encode_token([found[-1].number], *requests.transaction_filters(request)) if full else ""
+        shown = [wire.transaction(each) for each in found]
+        return pb.ListTransactionsResponse(transactions=shown, next_page_token=token)
+
+    @override
     async def ReconcileAccount(
         self, request: pb.ReconcileAccountRequest, context: Context
     ) -> pb.ReconcileAccountResponse:

@@ -55,6 +55,28 @@ async def test_a_write_returns_its_result_once_committed(store: SqliteStore, pat
     assert await store.read(ids) == [1]
 
 
+async def test_a_database_of_an_earlier_build_gets_the_columns_added_since(
+    store: SqliteStore, path: Path
+) -> None:
+    await store.write(insert(1))
+    later = sa.MetaData()
+    sa.Table(
+        "orders",
+        later,
+        sa.Column("id", sa.Integer, primary_key=True),
+        sa.Column("body", sa.LargeBinary),
+        sa.Column("venue", sa.Text, nullable=False, server_default=sa.text("'paper'")),
+        sa.Column("fees", sa.Integer, nullable=False, server_default=sa.text("0")),
+    )
+    for _ in range(2):
+        opened = SqliteStore.open(path, later)
+        rows = await opened.read(
+            lambda connection: connection.exec_driver_sql("SELECT id, venue, fees FROM orders").fetchall()
+        )
+        assert rows == [(1, "paper", 0)]
+        await opened.close()
+
+
 async def test_a_commit_reaches_the_disk_before_the_caller_hears_of_it(store: SqliteStore) -> None:
     settings = await store.write(
         lambda connection: [

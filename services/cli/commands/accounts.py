@@ -1,4 +1,4 @@
-"""`account`, `accounts` (open, auto-trade), `risk`, `halt`, `resume`."""
+"""`account`, `accounts` (open, auto-trade), `ledger`, `risk`, `halt`, `resume`."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from services.cli.options import (
     AnyAccountOption,
     HomeOption,
     JsonOption,
+    NumberOption,
     RequestIdOption,
 )
 
@@ -29,7 +30,7 @@ class Switch(StrEnum):
 IdArgument = Annotated[str, typer.Argument(metavar="[ACCOUNT]", help="Account id.")]
 NewIdArgument = Annotated[str, typer.Argument(metavar="ACCOUNT", help="Account id.")]
 ReconcileOption = Annotated[
-    bool, typer.Option("--reconcile", help="Compare the books with what the fills alone give.")
+    bool, typer.Option("--reconcile", help="Compare the books with what fills and postings alone give.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.")]
 SwitchOption = Annotated[bool, typer.Option("--auto-trade", help="Trade signals by itself.")]
@@ -53,6 +54,7 @@ def register(app: typer.Typer) -> None:
     )
     group.command("auto-trade", epilog=output.examples("fxmesh accounts auto-trade demo off"))(auto_trade)
     app.add_typer(group, name="accounts")
+    app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
     app.command(epilog=output.examples("fxmesh risk", "fxmesh risk demo --json"))(risk)
     app.command(
         epilog=output.examples(
@@ -131,6 +133,23 @@ def risk(
     from services.cli.requests import accounts as requests
 
     Caller(home, address, json).run(lambda link: requests.risk(link, account_id))
+
+
+def ledger(
+    account_id: IdArgument = "demo",
+    postings: Annotated[
+        bool, typer.Option("--postings", help="The double entry: every posting of each transaction.")
+    ] = False,
+    number: NumberOption = 50,
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Show what moved an account's cash, oldest first: deposits, profit, commission, financing."""
+    from services.cli.requests import ledger as requests
+
+    show = requests.postings if postings else requests.ledger
+    Caller(home, address, json).run(lambda link: show(link, account_id, number))
 
 
 def halt(

@@ -19,7 +19,7 @@ STATES = {
 
 
 async def account(link: Link, account_id: str, reconcile: bool) -> ExitCode | None:
-    """With `reconcile` also whether the books equal what the fills alone give."""
+    """With `reconcile` also whether the books equal what fills and postings alone give."""
     answer = await link.trading.GetAccount(pb.GetAccountRequest(account_id=account_id))
     about = about_account(answer.account)
     if not reconcile:
@@ -29,13 +29,18 @@ async def account(link: Link, account_id: str, reconcile: bool) -> ExitCode | No
     rows = [
         (each.name, each.booked, each.recomputed, "" if each.equal else "differs") for each in books.lines
     ]
-    headers = ("FIGURE", "BOOKED", "FROM FILLS", "")
+    headers = ("FIGURE", "BOOKED", "RECOMPUTED", "")
     verdict = "equal" if books.reconciled else "DIFFERENT"
-    title = f"The books and the fills ({count(books.fills)}) are {verdict}:"
+    title = (
+        f"The books, the fills ({count(books.fills)}) and the postings ({count(books.transactions)} "
+        f"transactions) are {verdict}:"
+    )
+    balances = [(each.ledger_account, each.amount, each.currency) for each in books.balances]
     link.out.answer(
         {"account": answer.account, "reconciliation": books},
         about,
         Table(headers, rows, right=headers[1:3], title=title),
+        Table(("LEDGER ACCOUNT", "BALANCE", "CUR"), balances, right=("BALANCE",), title="Trial balance:"),
     )
     return None if books.reconciled else ExitCode.FAILED
 
@@ -121,6 +126,7 @@ def about_account(account: trading.Account) -> Table:
             ("unrealised", account.unrealised_profit),
             ("realised", account.realised_profit),
             ("commission", account.commission_paid),
+            ("financing", account.financing),
             ("margin used", account.margin_used),
             ("available", account.margin_available),
             ("trading", word(account, "trading_state")),

@@ -193,12 +193,13 @@ async def positions(link: Link, account: str, symbols: Sequence[str], flat: bool
             each.average_price,
             each.unrealised_profit or "no quote",
             each.realised_profit,
+            each.financing,
             each.margin,
             clock(each.updated_at),
         )
         for each in answer.positions
     ]
-    right = ("SIZE", "AVERAGE", "UNREALISED", "REALISED", "MARGIN")
+    right = ("SIZE", "AVERAGE", "UNREALISED", "REALISED", "FINANCING", "MARGIN")
     headers = ("ACCOUNT", "SYMBOL", *right, "UPDATED (UTC)")
     link.out.answer(answer, Table(headers, rows, right=right, empty="No open positions."))
 

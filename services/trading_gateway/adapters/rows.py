@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -25,12 +25,15 @@ class Rows(Generic[T]):
         self._kind = kind
         self._types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
         self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
+        # A field with a default may be younger than the table: its column is added with that.
+        defaults = {each.name: _server_default(each.default) for each in fields(kind)}  # type: ignore[arg-type]
         columns = [
             sa.Column(
                 each,
                 _COLUMNS[self._types[each][0]],
                 primary_key=each in key,
                 nullable=self._types[each][1],
+                server_default=defaults.get(each),
                 autoincrement=False,
             )
             for each in self._names
@@ -86,6 +89,16 @@ def _stored(value: Any) -> Any:
     if isinstance(value, tuple):
         return json.dumps(value, separators=(",", ":"))
     return value
+
+
+def _server_default(value: Any) -> sa.TextClause | None:
+    """SQL of a field's default; None where there is none."""
+    stored = _stored(value)
+    if value is MISSING or stored is None:
+        return None
+    if isinstance(stored, str):
+        return sa.text("'" + stored.replace("'", "''") + "'")
+    return sa.text(str(int(stored)))
 
 
 def _tuples(value: Any) -> Any:

@@ -50,6 +50,14 @@ class Schema:
             sa.Column("of", sa.Text, primary_key=True),
             sa.Column("body", sa.Text, nullable=False),
         )
+        # Double entry: whole transactions, read only whole.
+        self.transactions = sa.Table(
+            "transactions",
+            metadata,
+            sa.Column("account_id", sa.Text, primary_key=True),
+            sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("body", sa.Text, nullable=False),
+        )
         # Which request or event a signal or order belongs to; written once, read after a restart.
         self.stories = sa.Table(
             "stories",

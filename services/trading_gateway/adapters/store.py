@@ -30,6 +30,7 @@ from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import FINAL_STATUSES
 from services.trading_gateway.ports import FillQuery, OrderQuery, Told
 
@@ -113,6 +114,19 @@ class SqliteTradingStore:
         entries = sa.select(table).where(table.c.account_id == account_id, table.c.entry > after)
         return await self._read(self._schema.ledger, entries.order_by(table.c.entry).limit(limit))
 
+    async def transactions(self, account_id: str, after: int, limit: int | None = None) -> list[Transaction]:
+        """Double-entry transactions after a number, in order."""
+        table = self._schema.transactions
+        bodies = (
+            sa.select(table.c.body)
+            .where(table.c.account_id == account_id, table.c.number > after)
+            .order_by(table.c.number)
+            .limit(limit)
+        )
+        return await self._database.read(
+            lambda connection: [plain.load(Transaction, body) for body in connection.scalars(bodies)]
+        )
+
     async def answer(self, request_id: str) -> Answered | None:
         """What a request id was used for, and its answer."""
         table = self._schema.answers.table
@@ -155,6 +169,7 @@ class SqliteTradingStore:
         _upsert(connection, schema.accounts, changes.accounts.values())
         _add(connection, schema.fills, changes.fills)
         _add(connection, schema.ledger, changes.ledger)
+        _add_transactions(connection, schema.transactions, changes.transactions)
         _add(connection, schema.decisions, changes.decisions)
         _upsert(connection, schema.signals, changes.signals.values())
         _add(connection, schema.answers, changes.answers)
@@ -240,6 +255,15 @@ def _values(connection: sa.Connection, rows: Rows[T], statement: sa.Select[Any])
 def _add(connection: sa.Connection, rows: Rows[T], values: Sequence[T]) -> None:
     if values:
         connection.execute(sa.insert(rows.table), [rows.row(each) for each in values])
+
+
+def _add_transactions(connection: sa.Connection, table: sa.Table, values: Sequence[Transaction]) -> None:
+    if values:
+        rows = [
+            {"account_id": each.account_id, "number": each.number, "body": plain.dump(each)}
+            for each in values
+        ]
+        connection.execute(sa.insert(table), rows)
 
 
 def _upsert(connection: sa.Connection, rows: Rows[T], values: Any) -> None:

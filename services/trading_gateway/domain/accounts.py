@@ -45,3 +45,7 @@ class Account:
     created_ns: int
     updated_ns: int
     revision: int = 1
+    transactions: int = 0
+    """Double-entry transactions written so far."""
+    financing: int = 0
+    """Received so far, below zero paid."""

@@ -103,9 +103,9 @@ class Book:
         self.standing = self.changes.standing = standing
         return standing
 
-    def tell_account(self, account: Account) -> None:
+    def tell_account(self, account: Account, *, by_fill: bool = False) -> None:
         """Publish an account as it stands."""
-        self.tell(AccountChanged(valuation.account_view(self, account)))
+        self.tell(AccountChanged(valuation.account_view(self, account), by_fill))
 
     # Orders
 

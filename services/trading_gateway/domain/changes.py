@@ -14,6 +14,7 @@ from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
+from services.trading_gateway.domain.transactions import Transaction
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +94,7 @@ class Changes:
     orders: dict[str, Order] = field(default_factory=dict)
     fills: list[Fill] = field(default_factory=list)
     ledger: list[LedgerEntry] = field(default_factory=list)
+    transactions: list[Transaction] = field(default_factory=list)
     positions: dict[tuple[str, str], Position] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     standing: Standing | None = None

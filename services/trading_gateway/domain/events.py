@@ -67,16 +67,18 @@ class TradeExecuted:
 
 @dataclass(frozen=True, slots=True)
 class PositionChanged:
-    """A position changed by a fill."""
+    """A position changed by a fill, or by its financing."""
 
     view: PositionView
+    by_fill: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class AccountChanged:
-    """Cash or settings changed."""
+    """Cash or settings changed; `by_fill`: by the one told before."""
 
     view: AccountView
+    by_fill: bool = False
 
 
 @dataclass(frozen=True, slots=True)

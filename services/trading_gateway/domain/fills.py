@@ -61,3 +61,10 @@ class LedgerEntry:
     source_currency: str
     rate_text: str
     time_ns: int
+    transaction: int = 0
+    """Number of the transaction that it is the cash side of."""
+    symbol: str = ""
+    path: str = ""
+    """Quotes the rate came from."""
+    detail: str = ""
+    """Of financing: what was charged for."""

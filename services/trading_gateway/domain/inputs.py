@@ -174,11 +174,23 @@ Report: TypeAlias = Accepted | Triggered | Executed | Ended | Amended | AmendRef
 
 
 @dataclass(frozen=True, slots=True)
+class OvernightRate:
+    """What a position is financed at: millionths a year, below zero the holder pays; ISO value dates."""
+
+    symbol: str
+    annual_ppm: int
+    days: int
+    value_from: str
+    value_to: str
+
+
+@dataclass(frozen=True, slots=True)
 class DayRolled:
-    """17:00 New York was reached on an account's market (a timer)."""
+    """17:00 New York was reached on an account's market (a timer); `rates` of the positions it keeps."""
 
     time_ns: int
     account_id: str
+    rates: tuple[OvernightRate, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,10 @@ from dataclasses import replace
 
 from services.errors import FxError, Kind
 from services.market.calendar import civil_day, roll_ns
-from services.money.currencies import currency
-from services.money.decimals import format_trimmed
-from services.trading_gateway.domain import valuation
+from services.trading_gateway.domain import bookkeeping, financing, valuation
 from services.trading_gateway.domain.accounts import Account, Standing
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.events import TradingStateChanged
-from services.trading_gateway.domain.fills import LedgerEntry
 from services.trading_gateway.domain.inputs import (
     DayRolled,
     OpenAccount,
@@ -20,32 +17,19 @@ from services.trading_gateway.domain.inputs import (
     SetStanding,
     SetTradingState,
 )
-from services.trading_gateway.domain.values import LedgerKind, TradingState
+from services.trading_gateway.domain.values import TradingState
 
 
 def open_account(book: Book, asked: OpenAccount) -> Account:
     """A new account with its deposit posted. Raises FxError ALREADY_EXISTS `ACCOUNT_EXISTS`."""
     if asked.account_id in book.accounts:
         raise FxError(Kind.ALREADY_EXISTS, "ACCOUNT_EXISTS", f"account {asked.account_id} exists already")
-    unit = currency(asked.currency)
-    entry = LedgerEntry(
-        account_id=asked.account_id,
-        entry=1,
-        kind=LedgerKind.DEPOSIT,
-        amount=asked.deposit,
-        balance=asked.deposit,
-        execution_id="",
-        source_amount=format_trimmed(asked.deposit, unit.digits),
-        source_currency=asked.currency,
-        rate_text="",
-        time_ns=asked.time_ns,
-    )
     account = Account(
         account_id=asked.account_id,
         currency=asked.currency,
         session_id=asked.session_id,
         auto_trade=asked.auto_trade,
-        balance=asked.deposit,
+        balance=0,
         deposited=asked.deposit,
         realised=0,
         commission=0,
@@ -54,11 +38,11 @@ def open_account(book: Book, asked: OpenAccount) -> Account:
         day_start_equity=asked.deposit,
         day_roll_ns=next_roll(asked.time_ns),
         peak_equity=asked.deposit,
-        ledger_entries=1,
+        ledger_entries=0,
         created_ns=asked.time_ns,
         updated_ns=asked.time_ns,
     )
-    book.changes.ledger.append(entry)
+    account = bookkeeping.deposit(book, account, asked.deposit, asked.time_ns)
     opened = book.put_account(account, asked.time_ns)
     book.tell_account(opened)
     if opened.trading_state is not TradingState.ACTIVE:
@@ -97,16 +81,25 @@ def set_standing(book: Book, asked: SetStanding) -> Standing:
 
 
 def roll_day(book: Book, due: DayRolled) -> Account:
-    """17:00 New York: the daily loss counts from the equity of this moment."""
+    """17:00 New York: positions are financed, and the daily loss counts from the equity after that.
+
+    A roll that was done already changes nothing, so that none is financed twice.
+    """
     account = book.account(due.account_id)
-    equity = valuation.account_view(book, account).equity
+    if due.time_ns < account.day_roll_ns:
+        return account
+    financed = financing.post(book, account, due)
+    equity = valuation.account_view(book, financed).equity
     rolled = replace(
-        account,
+        financed,
         day_start_equity=equity,
         day_roll_ns=next_roll(due.time_ns),
         peak_equity=max(account.peak_equity, equity),
     )
-    return book.put_account(rolled, due.time_ns)
+    rolled = book.put_account(rolled, due.time_ns)
+    if rolled.transactions > account.transactions:
+        book.tell_account(rolled)
+    return rolled
 
 
 def _tell_state(book: Book, account: Account, time_ns: int, *, everywhere: bool) -> None:

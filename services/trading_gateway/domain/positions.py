@@ -30,6 +30,8 @@ class Position:
     """Minor units of the account currency, as posted."""
     updated_ns: int = 0
     revision: int = 0
+    financing: int = 0
+    """Minor units of the account currency received for keeping it overnight, below zero paid."""
 
     @property
     def flat(self) -> bool:

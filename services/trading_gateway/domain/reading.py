@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.market.ticks import TickBatch
-from services.trading_gateway.domain import matching
+from services.trading_gateway.domain import financing, matching
 from services.trading_gateway.domain.feeds import Feed
 from services.trading_gateway.domain.inputs import DayRolled, OrderDue
 from services.trading_gateway.domain.markets import LIVE
@@ -71,7 +71,7 @@ def _fire_timers(engine: Engine, feed: Feed, time_ns: int) -> None:
         if isinstance(due, OrderDue):
             engine.order_due(due)
         else:
-            engine.roll_day(due)
+            engine.roll_day(financing.due(engine.book, due.account_id, due.time_ns))
 
 
 def _next_due(engine: Engine, feed: Feed, time_ns: int) -> OrderDue | DayRolled | None:

@@ -1,4 +1,4 @@
-"""The books recomputed from the fills alone and compared, figure by figure, to the last digit."""
+"""The books recomputed from fills and postings alone and compared, figure by figure, to the last digit."""
 
 from __future__ import annotations
 
@@ -12,22 +12,10 @@ from services.money.decimals import format_decimal, format_trimmed
 from services.money.rounding import round_fraction
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.fills import Fill
+from services.trading_gateway.domain.ledger_check import Line, check_ledger
 from services.trading_gateway.domain.positions import Position, filled
+from services.trading_gateway.domain.transactions import Balances, Transaction, TransactionKind, cash_of
 from services.trading_gateway.domain.valuation import cost_digits
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One figure, as the books have it and as the fills give it."""
-
-    name: str
-    booked: str
-    recomputed: str
-
-    @property
-    def equal(self) -> bool:
-        """True when both are the same to the last digit."""
-        return self.booked == self.recomputed
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +24,9 @@ class Reconciliation:
 
     fills: int
     lines: tuple[Line, ...]
+    transactions: int
+    balances: tuple[tuple[str, str, Fraction], ...]
+    """The trial balance: (ledger account, currency, balance), those at zero left out."""
 
     @property
     def reconciled(self) -> bool:
@@ -43,10 +34,18 @@ class Reconciliation:
         return all(each.equal for each in self.lines)
 
 
-def reconcile(account: Account, positions: Mapping[str, Position], fills: Iterable[Fill]) -> Reconciliation:
-    """Compare `account` and its `positions` by symbol with what its fills, as booked one by one, come to."""
+def reconcile(
+    account: Account,
+    positions: Mapping[str, Position],
+    fills: Iterable[Fill],
+    transactions: Iterable[Transaction],
+) -> Reconciliation:
+    """Compare `account` and its `positions` by symbol with what its fills, as booked one by one, and its
+    transactions, as posted, come to.
+    """
     rebuilt: dict[str, Position] = {}
     booked = tuple(fills)
+    posted = tuple(transactions)
     realised = commission = 0
     for fill in booked:
         before = rebuilt.get(fill.symbol) or Position(account.account_id, fill.symbol)
@@ -55,15 +54,18 @@ def reconcile(account: Account, positions: Mapping[str, Position], fills: Iterab
         realised += _posted(account, fill, effect.realised)
         commission += fill.commission
     digits = currency(account.currency).digits
+    financed = int(cash_of(posted, TransactionKind.FINANCING) * 10**digits)
     lines = [
-        _money("balance", account.balance, account.deposited + realised - commission, digits),
+        _money("balance", account.balance, account.deposited + realised - commission + financed, digits),
         _money("realised profit", account.realised, realised, digits),
         _money("commission", account.commission, commission, digits),
+        _money("financing", account.financing, financed, digits),
     ]
     for symbol in sorted(rebuilt.keys() | positions.keys()):
         none = Position(account.account_id, symbol)
         lines += _position_lines(symbol, positions.get(symbol, none), rebuilt.get(symbol, none))
-    return Reconciliation(len(booked), tuple(lines))
+    lines += check_ledger(account, positions, booked, posted)
+    return Reconciliation(len(booked), tuple(lines), len(posted), tuple(Balances(posted).open()))
 
 
 def _posted(account: Account, fill: Fill, realised_quote: int) -> int:

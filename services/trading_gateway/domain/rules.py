@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
+
+from services.trading_gateway.domain.financing_table import FinancingTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +14,8 @@ class Rules:
 
     commission_per_million: Fraction = Fraction(0)
     """Charged on the notional of each fill, per million, in the account currency."""
+    financing: FinancingTable = field(default_factory=FinancingTable)
+    """What keeping a position overnight costs or brings."""
     price_collar: Fraction = Fraction(5, 100)
     """Largest distance of a limit or stop price from the quote, as a share of the quote."""
     order_notional: int = 500_000_000

@@ -9,17 +9,15 @@ stays on the posting.
 from __future__ import annotations
 
 from dataclasses import replace
-from fractions import Fraction
 
 from services.market.instruments import instrument
 from services.money.conversion import Conversion, ExactAmount, Way, convert
-from services.money.decimals import format_trimmed
-from services.money.rounding import round_fraction
-from services.trading_gateway.domain import orders, positions, valuation
+from services.trading_gateway.domain import bookkeeping, orders, positions, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
+from services.trading_gateway.domain.bookkeeping import Occasion
 from services.trading_gateway.domain.events import OrderStep, PositionChanged, TradeExecuted
-from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.fills import Fill
 from services.trading_gateway.domain.inputs import (
     Accepted,
     Amended,
@@ -91,7 +89,7 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
     account = _post_fill(book, account, fill, profit, charge)
     book.tell(TradeExecuted(fill, filled, account.currency))
     book.tell(PositionChanged(valuation.position_view(book, position)))
-    book.tell_account(account)
+    book.tell_account(account, by_fill=True)
 
 
 def _fill(
@@ -126,39 +124,22 @@ def _fill(
 
 
 def _post_fill(
-    book: Book, account: Account, fill: Fill, profit: Conversion | None, charge: Conversion | None
+    book: Book,
+    account: Account,
+    fill: Fill,
+    profit: Conversion | None,
+    charge: Conversion | None,
 ) -> Account:
-    """The account after the fill's postings: profit of what it closed, then commission."""
+    """The account after the fill's postings: the trade with the profit of what it closed, then commission."""
     after = replace(
         account, realised=account.realised + fill.realised, commission=account.commission + fill.commission
     )
-    if profit is not None:
-        after = _post(book, after, LedgerKind.REALISED_PROFIT, 1, profit, fill)
+    occasion = Occasion(fill.execution_id, fill.symbol, fill.time_ns, fill.execution_id)
+    after = bookkeeping.trade(book, after, occasion, fill, profit)
     if charge is not None:
-        after = _post(book, after, LedgerKind.COMMISSION, -1, charge, fill)
+        after = bookkeeping.charge(book, after, LedgerKind.COMMISSION, charge, -1, occasion)
     equity = valuation.account_view(book, after).equity
     return book.put_account(replace(after, peak_equity=max(after.peak_equity, equity)), fill.time_ns)
-
-
-def _post(
-    book: Book, account: Account, kind: LedgerKind, sign: int, conversion: Conversion, fill: Fill
-) -> Account:
-    """The account after one more ledger entry of a fill."""
-    amount = sign * conversion.money.raw
-    entry = LedgerEntry(
-        account_id=account.account_id,
-        entry=account.ledger_entries + 1,
-        kind=kind,
-        amount=amount,
-        balance=account.balance + amount,
-        execution_id=fill.execution_id,
-        source_amount=format_trimmed(sign * conversion.source.raw, conversion.source.digits),
-        source_currency=conversion.source.currency,
-        rate_text=conversion.rate_text,
-        time_ns=fill.time_ns,
-    )
-    book.changes.ledger.append(entry)
-    return replace(account, balance=entry.balance, ledger_entries=entry.entry)
 
 
 def _converted(book: Book, account: Account, raw: int, digits: int, currency: str) -> Conversion:
@@ -173,8 +154,5 @@ def _commission(book: Book, account: Account, notional: int, digits: int, curren
     per_million = book.rules.commission_per_million
     if not per_million:
         return None
-    share = per_million / 1_000_000
-    # Twelve more decimals hold any share a person would set; the rounding that counts is the posting's.
-    raw = round_fraction(Fraction(notional) * share * 10**12)
-    amount = ExactAmount(raw, digits + 12, currency)
+    amount = bookkeeping.finely(notional * per_million / 1_000_000, digits, currency)
     return convert(amount, account.currency, book.markets.rates(account.session_id), Way.BUY)

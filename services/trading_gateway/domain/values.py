@@ -91,3 +91,4 @@ class LedgerKind(Enum):
     DEPOSIT = "deposit"
     REALISED_PROFIT = "realised_profit"
     COMMISSION = "commission"
+    FINANCING = "financing"

@@ -15,6 +15,7 @@ from services.trading_gateway.domain.fills import LedgerEntry
 from services.trading_gateway.domain.inputs import OpenAccount, SetAutoTrade, SetStanding, SetTradingState
 from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.domain.reconcile import Reconciliation
+from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import TradingState
 from services.trading_gateway.handlers.desk import Desk
 
@@ -136,15 +137,26 @@ class Accounts:
         account = self._desk.engine.book.account(account_id)
         return account.currency, await self._desk.store.ledger(account_id, after, limit)
 
+    async def transactions(self, account_id: str, after: int, limit: int) -> list[Transaction]:
+        """Double-entry transactions of an account after a number. Raises FxError `UNKNOWN_ACCOUNT`."""
+        self._desk.engine.book.account(account_id)
+        return await self._desk.store.transactions(account_id, after, limit)
+
     async def reconcile(self, account_id: str) -> Reconciliation:
-        """The books recomputed from the fills alone. Raises FxError `UNKNOWN_ACCOUNT`."""
+        """The books recomputed from fills and postings alone. Raises FxError `UNKNOWN_ACCOUNT`."""
         book = self._desk.engine.book
         account, last = book.account(account_id), book.fill_number
         positions = {each.symbol: each for each in book.positions_of(account_id)}
         await self._desk.durable()
-        # A fill booked since is in the store too, and cut off by its number.
+        # What was booked since is in the store too, and cut off by its number.
         fills = await self._desk.store.all_fills(account_id)
-        return reconcile.reconcile(account, positions, [fill for fill in fills if fill.number <= last])
+        transactions = await self._desk.store.transactions(account_id, 0)
+        return reconcile.reconcile(
+            account,
+            positions,
+            [fill for fill in fills if fill.number <= last],
+            [each for each in transactions if each.number <= account.transactions],
+        )
 
     async def risk_state(self, account_id: str) -> RiskState:
         """Limits and how much of them is used. Raises FxError `UNKNOWN_ACCOUNT`."""

@@ -73,7 +73,7 @@ class Stories:
             case TradeExecuted():
                 return self._filled(event, told)
             case PositionChanged() | AccountChanged():
-                return filled  # told right after the fill that moved them
+                return filled if event.by_fill else None  # told right after the fill that moved them
             case _:
                 return None
 

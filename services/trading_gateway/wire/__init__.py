@@ -1,7 +1,7 @@
 """Protobuf ↔ domain of trading, both ways, and nowhere else.
 
-`books` (orders, fills, accounts), `requests` (what callers ask), `events` (what is published), `market` and
-`analysis` (what peers answer and send).
+`books` (orders, fills, accounts), `ledger` (double entry), `requests` (what callers ask), `events` (what is
+published), `market` and `analysis` (what peers answer and send).
 """
 
 from services.trading_gateway.wire.books import (
@@ -10,11 +10,11 @@ from services.trading_gateway.wire.books import (
     ledger_entry,
     order,
     position,
-    reconciliation,
     risk_state,
     session_progress,
 )
 from services.trading_gateway.wire.events import causes, event
+from services.trading_gateway.wire.ledger import reconciliation, transaction
 from services.trading_gateway.wire.requests import fill_query, order_query, terms, trading_state
 
 __all__ = [
@@ -32,4 +32,5 @@ __all__ = [
     "session_progress",
     "terms",
     "trading_state",
+    "transaction",
 ]

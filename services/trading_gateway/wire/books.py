@@ -15,7 +15,6 @@ from services.trading_gateway.domain.events import AccountView, PositionView
 from services.trading_gateway.domain.exposure import RiskState
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.reconcile import Reconciliation
 from services.trading_gateway.domain.valuation import cost_digits
 from services.trading_gateway.domain.values import (
     LedgerKind,
@@ -116,6 +115,7 @@ def position(view: PositionView) -> trading_pb2.Position:
         realised_profit=money(value.realised, code),
         unrealised_profit="" if view.unrealised is None else money(view.unrealised, code),
         margin="" if view.margin is None else money(view.margin, code),
+        financing=money(value.financing, code),
         updated_at=timestamp(value.updated_ns),
         revision=value.revision,
     )
@@ -134,6 +134,7 @@ def account(view: AccountView) -> trading_pb2.Account:
         unrealised_profit=money(view.unrealised, code),
         realised_profit=money(value.realised, code),
         commission_paid=money(value.commission, code),
+        financing=money(value.financing, code),
         auto_trade=value.auto_trade,
         session_id=value.session_id,
         trading_state=STATE[value.trading_state],
@@ -156,6 +157,10 @@ def ledger_entry(value: LedgerEntry, code: str) -> trading_pb2.LedgerEntry:
         source_currency=value.source_currency,
         conversion_rate=value.rate_text,
         time=timestamp(value.time_ns),
+        transaction=value.transaction,
+        symbol=value.symbol,
+        conversion_path=value.path,
+        detail=value.detail,
     )
 
 
@@ -171,20 +176,6 @@ def risk_state(value: RiskState) -> trading_pb2.RiskState:
         ],
         currency_exposure=value.exposure,
         refusals=value.refusals,
-    )
-
-
-def reconciliation(value: Reconciliation) -> service_pb2.ReconcileAccountResponse:
-    """The proof of the books."""
-    return service_pb2.ReconcileAccountResponse(
-        reconciled=value.reconciled,
-        fills=value.fills,
-        lines=[
-            service_pb2.ReconciliationLine(
-                name=each.name, booked=each.booked, recomputed=each.recomputed, equal=each.equal
-            )
-            for each in value.lines
-        ],
     )
 
 

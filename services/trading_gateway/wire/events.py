@@ -48,7 +48,7 @@ def event(value: Event) -> Message:
 
 def causes(told: Sequence[Event]) -> Iterator[str | None]:
     """For each event the id of the one before it: an order's steps and fills follow from its being placed,
-    position and cash from the fill told before them. None: from the work in hand.
+    position and cash from the fill told before them, where it was one. None: from the work in hand.
     """
     fill: str | None = None
     for value in told:
@@ -61,7 +61,7 @@ def causes(told: Sequence[Event]) -> Iterator[str | None]:
                 yield _placed_id(value.order)
                 fill = _id(_trade_executed(value))
             case PositionChanged() | AccountChanged():
-                yield fill
+                yield fill if value.by_fill else None
             case TradingStateChanged():
                 yield None
 

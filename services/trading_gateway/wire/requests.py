@@ -86,6 +86,16 @@ def ledger_position(request: service_pb2.ListLedgerEntriesRequest) -> int:
     return _position(request.page_token, *ledger_filters(request)) or 0
 
 
+def transaction_filters(request: service_pb2.ListTransactionsRequest) -> tuple[object, ...]:
+    """What a page token of this list is bound to."""
+    return ("transactions", request.account_id)
+
+
+def transaction_position(request: service_pb2.ListTransactionsRequest) -> int:
+    """The transaction after which the page begins; 0 for the first. Raises FxError `BAD_PAGE_TOKEN`."""
+    return _position(request.page_token, *transaction_filters(request)) or 0
+
+
 def _position(token: str, *filters: object) -> int | None:
     position = decode_token(token, *filters)
     return None if position is None else int(position[0])

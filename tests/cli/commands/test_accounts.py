@@ -66,3 +66,17 @@ def test_a_halted_account_refuses_and_resumes(fxmesh: Fxmesh, account: str) -> N
     (state,) = fxmesh("resume", "--account", account, "--json").data["accounts"]
     assert state["tradingState"] == "TRADING_STATE_ACTIVE"
     assert fxmesh("halt", "--account", "nobody").code == 4
+
+
+def test_the_ledger_and_its_double_entry(fxmesh: Fxmesh, account: str) -> None:
+    done = fxmesh("ledger", account)
+    assert (done.code, done.err) == (0, "")
+    assert "deposit" in done.out and "500.50" in done.out
+    postings = fxmesh("ledger", account, "--postings", "-n", "1")
+    assert [line.split()[-3:] for line in postings.out.splitlines()[-2:]] == [
+        ["cash", "500.5", "EUR"],
+        ["funding", "-500.5", "EUR"],
+    ]
+    (made,) = fxmesh("ledger", account, "--postings", "--json").data["transactions"]
+    assert (made["kind"], made["entry"]) == ("TRANSACTION_KIND_DEPOSIT", "1")
+    assert fxmesh("ledger", "nobody", "--json").error["reason"] == "UNKNOWN_ACCOUNT"

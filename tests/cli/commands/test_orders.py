@@ -37,7 +37,9 @@ def test_a_market_order_fills_shows_and_closes(fxmesh: Fxmesh) -> None:
     assert "No open positions." in fxmesh("positions", "--account", account).out
     done = fxmesh("account", account, "--reconcile")
     assert done.code == 0
-    assert "The books and the fills (2) are equal:" in done.out
+    assert "The books, the fills (2) and the postings (3 transactions) are equal:" in done.out
+    assert "venue:EURUSD" not in done.out  # all is closed and settled: nothing is left there
+    assert done.out.count("cash") == 1
     assert fxmesh("account", account, "--reconcile", "--json").data["reconciliation"]["reconciled"] is True
 
 

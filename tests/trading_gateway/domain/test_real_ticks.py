@@ -72,7 +72,8 @@ def test_a_whole_file_trades_on_sound_quotes_only_and_balances(shared_data: Path
         assert fill.price == (ask if fill.side is Side.BUY else bid)
         assert fill.time_ns >= whole.times_ns[at]
     positions = {each.symbol: each for each in floor.engine.book.positions_of(ACCOUNT)}
-    result = reconcile(floor.account(ACCOUNT), positions, fills)
+    posted = [each for changes in floor.stored for each in changes.transactions]
+    result = reconcile(floor.account(ACCOUNT), positions, fills, posted)
     assert result.reconciled, [line for line in result.lines if not line.equal]
 
     def ticks(mark: TicksRead) -> TickBatch:

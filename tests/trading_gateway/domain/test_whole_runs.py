@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import date
 from fractions import Fraction
 from random import Random
 
@@ -14,15 +15,19 @@ from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Changes, JournalEntry
 from services.trading_gateway.domain.fills import Fill
+from services.trading_gateway.domain.financing_table import FinancingTable, Rates
 from services.trading_gateway.domain.inputs import Facts, TicksRead
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
 
-RULES = Rules(commission_per_million=Fraction(35), orders_per_second=3)
+OVERNIGHT = FinancingTable(
+    {symbol: (Rates(date(2000, 1, 1), -25_000, 5_000),) for symbol in ("EURUSD", "EURJPY")}
+)
+RULES = Rules(commission_per_million=Fraction(35), orders_per_second=3, financing=OVERNIGHT)
 MARKETS = {"EURUSD": (110_000, 5), "USDJPY": (110_000, 3), "EURJPY": (121_000, 3), "EURGBP": (80_000, 5)}
 
 
@@ -130,6 +135,7 @@ def books(book: Book, stored: list[Changes]) -> list[str]:
         *(plain.dump(orders[key]) for key in sorted(orders)),
         *(plain.dump(fill) for changes in stored for fill in changes.fills),
         *(plain.dump(entry) for changes in stored for entry in changes.ledger),
+        *(plain.dump(each) for changes in stored for each in changes.transactions),
         *(plain.dump(each) for account in sorted(book.accounts) for each in book.positions_of(account)),
         *(plain.dump(book.accounts[account]) for account in sorted(book.accounts)),
     ]
@@ -146,12 +152,19 @@ def test_books_reconcile_to_the_fills_and_the_ledger(seed: int) -> None:
     fills = [fill for changes in floor.stored for fill in changes.fills]
     entries = [entry for changes in floor.stored for entry in changes.ledger]
     assert len(fills) > 25
+    assert any(entry.kind is LedgerKind.FINANCING for entry in entries)
     assert len({fill.execution_id for fill in fills}) == len(fills)
 
     for account in book.accounts.values():
         positions = {each.symbol: each for each in book.positions_of(account.account_id)}
+        posted = [
+            each
+            for changes in floor.stored
+            for each in changes.transactions
+            if each.account_id == account.account_id
+        ]
         result = reconcile(
-            account, positions, [fill for fill in fills if fill.account_id == account.account_id]
+            account, positions, [fill for fill in fills if fill.account_id == account.account_id], posted
         )
         assert result.reconciled, [line for line in result.lines if not line.equal]
         own = [entry for entry in entries if entry.account_id == account.account_id]
@@ -175,12 +188,14 @@ def test_a_wrong_figure_is_found_by_the_reconciliation() -> None:
     account = floor.account()
     fills = [fill for changes in floor.stored for fill in changes.fills if fill.account_id == "demo"]
     positions = {each.symbol: each for each in floor.engine.book.positions_of("demo")}
-    assert reconcile(account, positions, fills).reconciled
+    posted = [each for changes in floor.stored for each in changes.transactions if each.account_id == "demo"]
+    assert reconcile(account, positions, fills, posted).reconciled
 
     symbol, held = next(iter(positions.items()))
     off = {**positions, symbol: Position("demo", symbol, held.size, held.cost + 1)}
-    assert not reconcile(account, off, fills).reconciled
-    assert not reconcile(account, positions, fills[:-1]).reconciled
+    assert not reconcile(account, off, fills, posted).reconciled
+    assert not reconcile(account, positions, fills[:-1], posted).reconciled
+    assert not reconcile(account, positions, fills, posted[:-1]).reconciled
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -188,7 +203,7 @@ def test_the_journal_and_the_ticks_give_the_same_books_byte_for_byte(seed: int) 
     floor = Walk(seed).run(250)
     journal = [entry for changes in floor.stored for entry in changes.journal]
 
-    again = replay(RULES, floor.policy, journal, _ticks(floor.batches))
+    again = replay(RULES, floor.policy, journal, ticks_of(floor.batches))
     stored = [again.take_changes()]
 
     assert books(again.book, stored) == books(floor.engine.book, floor.stored)
@@ -207,12 +222,12 @@ def test_a_journal_with_a_hole_is_not_replayed() -> None:
     floor = Walk(1).run(20)
     journal = [entry for changes in floor.stored for entry in changes.journal]
     with pytest.raises(ValueError, match="goes on at 7 where 6 follows"):
-        replay(RULES, floor.policy, [*journal[:5], *journal[6:]], _ticks(floor.batches))
+        replay(RULES, floor.policy, [*journal[:5], *journal[6:]], ticks_of(floor.batches))
     with pytest.raises(ValueError, match="unknown kind"):
-        replay(RULES, floor.policy, [JournalEntry(1, "Nonsense", 0, "{}")], _ticks([]))
+        replay(RULES, floor.policy, [JournalEntry(1, "Nonsense", 0, "{}")], ticks_of([]))
 
 
-def _ticks(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
+def ticks_of(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
     def find(mark: TicksRead) -> TickBatch:
         parts = [
             each[max(mark.first - each.first_sequence, 0) : mark.last - each.first_sequence + 1]

@@ -282,7 +282,7 @@ Global___TradeExecuted: _TypeAlias = TradeExecuted  # noqa: Y015
 
 @_typing.final
 class PositionChanged(_message.Message):
-    """A position changed by a fill."""
+    """A position changed by a fill, or was financed overnight."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -115,6 +115,11 @@ class TradingServiceStub:
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesResponse.FromString,
                 _registered_method=True)
+        self.ListTransactions = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/ListTransactions',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListTransactionsRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListTransactionsResponse.FromString,
+                _registered_method=True)
         self.ReconcileAccount = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/ReconcileAccount',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountRequest.SerializeToString,
@@ -259,8 +264,16 @@ class TradingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListTransactions(self, request, context):
+        """Double-entry transactions of an account, in order. NOT_FOUND UNKNOWN_ACCOUNT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ReconcileAccount(self, request, context):
-        """Recomputes positions and cash from the fills alone and compares them with the books, to the last digit.
+        """Recomputes positions and cash from the fills alone and again from all postings, proves that every transaction is
+        balanced, and compares each figure with the books, to the last digit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -372,6 +385,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.ListLedgerEntries,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesResponse.SerializeToString,
+            ),
+            'ListTransactions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListTransactions,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListTransactionsRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListTransactionsResponse.SerializeToString,
             ),
             'ReconcileAccount': grpc.unary_unary_rpc_method_handler(
                     servicer.ReconcileAccount,
@@ -827,6 +845,33 @@ class TradingService:
             '/fxmesh.trading.v1.TradingService/ListLedgerEntries',
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesRequest.SerializeToString,
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListTransactions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/ListTransactions',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListTransactionsRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListTransactionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -58,8 +58,12 @@ class TradingServiceStub:
     """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder."""
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_service_pb2.ListLedgerEntriesRequest, _service_pb2.ListLedgerEntriesResponse]
     """Postings to an account's cash, in order."""
+    ListTransactions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListTransactionsRequest, _service_pb2.ListTransactionsResponse]
+    """Double-entry transactions of an account, in order. NOT_FOUND UNKNOWN_ACCOUNT."""
     ReconcileAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.ReconcileAccountRequest, _service_pb2.ReconcileAccountResponse]
-    """Recomputes positions and cash from the fills alone and compares them with the books, to the last digit."""
+    """Recomputes positions and cash from the fills alone and again from all postings, proves that every transaction is
+    balanced, and compares each figure with the books, to the last digit.
+    """
     GetRiskState: _aio.UnaryUnaryMultiCallable[_service_pb2.GetRiskStateRequest, _service_pb2.GetRiskStateResponse]
     """Limits, their use, exposure and refusals of an account."""
     GetSessionProgress: _aio.UnaryUnaryMultiCallable[_service_pb2.GetSessionProgressRequest, _service_pb2.GetSessionProgressResponse]
@@ -214,12 +218,22 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Postings to an account's cash, in order."""
 
     @_abc_1.abstractmethod
+    def ListTransactions(
+        self,
+        request: _service_pb2.ListTransactionsRequest,
+        context: _aio.ServicerContext[_service_pb2.ListTransactionsRequest, _abc.Awaitable[_service_pb2.ListTransactionsResponse]],
+    ) -> _abc.Awaitable[_service_pb2.ListTransactionsResponse]:
+        """Double-entry transactions of an account, in order. NOT_FOUND UNKNOWN_ACCOUNT."""
+
+    @_abc_1.abstractmethod
     def ReconcileAccount(
         self,
         request: _service_pb2.ReconcileAccountRequest,
         context: _aio.ServicerContext[_service_pb2.ReconcileAccountRequest, _abc.Awaitable[_service_pb2.ReconcileAccountResponse]],
     ) -> _abc.Awaitable[_service_pb2.ReconcileAccountResponse]:
-        """Recomputes positions and cash from the fills alone and compares them with the books, to the last digit."""
+        """Recomputes positions and cash from the fills alone and again from all postings, proves that every transaction is
+        balanced, and compares each figure with the books, to the last digit.
+        """
 
     @_abc_1.abstractmethod
     def GetRiskState(

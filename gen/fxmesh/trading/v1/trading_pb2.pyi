@@ -185,6 +185,8 @@ class _LedgerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LedgerKind
     LEDGER_KIND_DEPOSIT: _LedgerKind.ValueType  # 1
     LEDGER_KIND_REALISED_PROFIT: _LedgerKind.ValueType  # 2
     LEDGER_KIND_COMMISSION: _LedgerKind.ValueType  # 3
+    LEDGER_KIND_FINANCING: _LedgerKind.ValueType  # 4
+    """Overnight financing of a position, charged or paid at 17:00 New York."""
 
 class LedgerKind(_LedgerKind, metaclass=_LedgerKindEnumTypeWrapper):
     """Why cash moved."""
@@ -193,7 +195,33 @@ LEDGER_KIND_UNSPECIFIED: LedgerKind.ValueType  # 0
 LEDGER_KIND_DEPOSIT: LedgerKind.ValueType  # 1
 LEDGER_KIND_REALISED_PROFIT: LedgerKind.ValueType  # 2
 LEDGER_KIND_COMMISSION: LedgerKind.ValueType  # 3
+LEDGER_KIND_FINANCING: LedgerKind.ValueType  # 4
+"""Overnight financing of a position, charged or paid at 17:00 New York."""
 Global___LedgerKind: _TypeAlias = LedgerKind  # noqa: Y015
+
+class _TransactionKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TransactionKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRANSACTION_KIND_UNSPECIFIED: _TransactionKind.ValueType  # 0
+    TRANSACTION_KIND_DEPOSIT: _TransactionKind.ValueType  # 1
+    TRANSACTION_KIND_FILL: _TransactionKind.ValueType  # 2
+    """A fill, with the profit it realised."""
+    TRANSACTION_KIND_COMMISSION: _TransactionKind.ValueType  # 3
+    TRANSACTION_KIND_FINANCING: _TransactionKind.ValueType  # 4
+
+class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
+    """What a transaction records."""
+
+TRANSACTION_KIND_UNSPECIFIED: TransactionKind.ValueType  # 0
+TRANSACTION_KIND_DEPOSIT: TransactionKind.ValueType  # 1
+TRANSACTION_KIND_FILL: TransactionKind.ValueType  # 2
+"""A fill, with the profit it realised."""
+TRANSACTION_KIND_COMMISSION: TransactionKind.ValueType  # 3
+TRANSACTION_KIND_FINANCING: TransactionKind.ValueType  # 4
+Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
 @_typing.final
 class Order(_message.Message):
@@ -370,6 +398,7 @@ class Position(_message.Message):
     MARGIN_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    FINANCING_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     symbol: _builtins.str
     size: _builtins.str
@@ -385,6 +414,8 @@ class Position(_message.Message):
     margin: _builtins.str
     """In the account currency."""
     revision: _builtins.int
+    financing: _builtins.str
+    """Financing posted for it so far, in the account currency; below zero it cost."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -400,10 +431,11 @@ class Position(_message.Message):
         margin: _builtins.str = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        financing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cost", b"cost", "margin", b"margin", "realised_profit", b"realised_profit", "revision", b"revision", "size", b"size", "symbol", b"symbol", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cost", b"cost", "financing", b"financing", "margin", b"margin", "realised_profit", b"realised_profit", "revision", b"revision", "size", b"size", "symbol", b"symbol", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -430,6 +462,7 @@ class Account(_message.Message):
     CREATED_AT_FIELD_NUMBER: _builtins.int
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    FINANCING_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     currency: _builtins.str
     balance: _builtins.str
@@ -445,6 +478,8 @@ class Account(_message.Message):
     """Set for the account of a replay."""
     trading_state: Global___TradingState.ValueType
     revision: _builtins.int
+    financing: _builtins.str
+    """Overnight financing posted so far; below zero it cost."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -467,10 +502,11 @@ class Account(_message.Message):
         created_at: _timestamp_pb2.Timestamp | None = ...,
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
+        financing: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "margin_available", b"margin_available", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -492,6 +528,10 @@ class LedgerEntry(_message.Message):
     SOURCE_CURRENCY_FIELD_NUMBER: _builtins.int
     CONVERSION_RATE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    TRANSACTION_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    CONVERSION_PATH_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     entry: _builtins.int
     """1, 2, 3 … within the account."""
@@ -505,6 +545,14 @@ class LedgerEntry(_message.Message):
     """What was converted: exact amount in the quote currency, rate, path."""
     source_currency: _builtins.str
     conversion_rate: _builtins.str
+    transaction: _builtins.int
+    """The double-entry transaction that this is the cash side of."""
+    symbol: _builtins.str
+    """What was traded or held; empty for a deposit."""
+    conversion_path: _builtins.str
+    """Quotes the rate came from, with their ticks."""
+    detail: _builtins.str
+    """Of financing: position, annual rate, days and value dates."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -520,14 +568,140 @@ class LedgerEntry(_message.Message):
         source_currency: _builtins.str = ...,
         conversion_rate: _builtins.str = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        transaction: _builtins.int = ...,
+        symbol: _builtins.str = ...,
+        conversion_path: _builtins.str = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "balance", b"balance", "conversion_rate", b"conversion_rate", "entry", b"entry", "execution_id", b"execution_id", "kind", b"kind", "source_amount", b"source_amount", "source_currency", b"source_currency", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "amount", b"amount", "balance", b"balance", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "detail", b"detail", "entry", b"entry", "execution_id", b"execution_id", "kind", b"kind", "source_amount", b"source_amount", "source_currency", b"source_currency", "symbol", b"symbol", "time", b"time", "transaction", b"transaction"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___LedgerEntry: _TypeAlias = LedgerEntry  # noqa: Y015
+
+@_typing.final
+class Posting(_message.Message):
+    """One line of a transaction. Debits are above zero."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEDGER_ACCOUNT_FIELD_NUMBER: _builtins.int
+    CURRENCY_FIELD_NUMBER: _builtins.int
+    AMOUNT_FIELD_NUMBER: _builtins.int
+    EXACT_FIELD_NUMBER: _builtins.int
+    ledger_account: _builtins.str
+    """E.g. "cash", "position:EURUSD", "rounding"; docs/trading.md lists them."""
+    currency: _builtins.str
+    amount: _builtins.str
+    """Decimal; rounded half-even to twelve decimals where `exact` is set."""
+    exact: _builtins.str
+    """"numerator/denominator", for an amount that no decimal gives exactly (an inverse quote divides); else empty."""
+    def __init__(
+        self,
+        *,
+        ledger_account: _builtins.str = ...,
+        currency: _builtins.str = ...,
+        amount: _builtins.str = ...,
+        exact: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["amount", b"amount", "currency", b"currency", "exact", b"exact", "ledger_account", b"ledger_account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Posting: _TypeAlias = Posting  # noqa: Y015
+
+@_typing.final
+class ConversionLeg(_message.Message):
+    """A quote used to convert, and how."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    PRICE_SIDE_FIELD_NUMBER: _builtins.int
+    INVERSE_FIELD_NUMBER: _builtins.int
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    TICK_SEQUENCE_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    price: _builtins.str
+    """The bid or ask used."""
+    price_side: _builtins.str
+    """"bid" or "ask"."""
+    inverse: _builtins.bool
+    """The amount was divided by the price."""
+    session_id: _builtins.str
+    tick_sequence: _builtins.int
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        price: _builtins.str = ...,
+        price_side: _builtins.str = ...,
+        inverse: _builtins.bool = ...,
+        session_id: _builtins.str = ...,
+        tick_sequence: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["inverse", b"inverse", "price", b"price", "price_side", b"price_side", "session_id", b"session_id", "symbol", b"symbol", "tick_sequence", b"tick_sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConversionLeg: _TypeAlias = ConversionLeg  # noqa: Y015
+
+@_typing.final
+class Transaction(_message.Message):
+    """Double entry: what one event did to an account. Its postings sum to exactly zero in each currency."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    ENTRY_FIELD_NUMBER: _builtins.int
+    POSTINGS_FIELD_NUMBER: _builtins.int
+    CONVERSION_LEGS_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    number: _builtins.int
+    """1, 2, 3 … within the account."""
+    kind: Global___TransactionKind.ValueType
+    reference: _builtins.str
+    """The fill's execution id, or symbol and roll date of financing."""
+    entry: _builtins.int
+    """Entry of the cash ledger; 0 where cash did not move."""
+    @_builtins.property
+    def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]: ...
+    @_builtins.property
+    def conversion_legs(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConversionLeg]:
+        """Steps of the conversion between the two "conversion" postings; none in one currency."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        kind: Global___TransactionKind.ValueType = ...,
+        reference: _builtins.str = ...,
+        entry: _builtins.int = ...,
+        postings: _abc.Iterable[Global___Posting] | None = ...,
+        conversion_legs: _abc.Iterable[Global___ConversionLeg] | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "conversion_legs", b"conversion_legs", "entry", b"entry", "kind", b"kind", "number", b"number", "postings", b"postings", "reference", b"reference", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Transaction: _TypeAlias = Transaction  # noqa: Y015
 
 @_typing.final
 class RiskLimit(_message.Message):
