@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.schema import CreateColumn
 
 from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
@@ -58,7 +59,9 @@ class SqliteStore:
 
     @classmethod
     def open(cls, path: Path, schema: sa.MetaData) -> SqliteStore:
-        """Open or create the file with the tables of `schema`. Raises FatalError when that cannot be done."""
+        """Open or create the file with the tables of `schema`; a table of an earlier release gains the
+        columns that it lacks. Raises FatalError when that cannot be done.
+        """
         engine = sa.create_engine(
             "sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
         )
@@ -66,6 +69,7 @@ class SqliteStore:
             path.parent.mkdir(parents=True, exist_ok=True)
             with engine.connect() as connection:
                 schema.create_all(connection)
+                _add_columns(connection, schema)
             return cls(path, engine)
         except (DBAPIError, sqlite3.Error, OSError) as failure:
             raise FatalError(f"cannot open the database {path}: {_cause(failure)}") from failure
@@ -186,6 +190,18 @@ class SqliteStore:
 @dataclass(frozen=True, slots=True)
 class _Failed:
     failure: Exception
+
+
+def _add_columns(connection: sa.Connection, schema: sa.MetaData) -> None:
+    """Columns are only ever added, and each has a default or may be empty: what older rows hold in them."""
+    inspector = sa.inspect(connection)
+    for table in schema.sorted_tables:
+        there = {each["name"] for each in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                added = CreateColumn(column).compile(dialect=connection.dialect)
+                name = connection.dialect.identifier_preparer.format_table(table)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {added}")
 
 
 def store_error(failure: Exception, path: Path) -> FxError:

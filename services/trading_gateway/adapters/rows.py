@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import MISSING, fields
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -32,6 +32,7 @@ class Rows(Generic[T]):
                 primary_key=each in key,
                 nullable=self._types[each][1],
                 autoincrement=False,
+                server_default=_default(kind, each),
             )
             for each in self._names
         ]
@@ -63,6 +64,15 @@ _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
     Enum: sa.Text(),
     tuple: sa.Text(),
 }
+
+
+def _default(kind: type, name: str) -> str | None:
+    """What a row of an earlier release has in a column that it lacks; None where the field has no default."""
+    (found,) = (each.default for each in fields(kind) if each.name == name)
+    if found is MISSING or found is None:
+        return None
+    stored = _stored(found)
+    return str(int(stored)) if isinstance(stored, bool) else str(stored)
 
 
 def _plain_type(hint: Any) -> tuple[type, bool, Any]:
