@@ -64,7 +64,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
 
     @override
     async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.AmendOrderResponse:
-        change = requests.amendment(request)
+        change = requests.change(request)
         order = await self._orders.amend(request.request_id, request.order_id, change)
         return pb.AmendOrderResponse(order=wire.order(order))
 

@@ -25,10 +25,10 @@ from services.trading_gateway.domain.inputs import (
     SessionStarted,
 )
 from services.trading_gateway.domain.markets import Session
-from services.trading_gateway.domain.orders import Order, Terms
+from services.trading_gateway.domain.orders import Amendment, Order, Terms
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.terms import terms
-from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce
+from services.trading_gateway.domain.terms import Typed, terms
+from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TriggerSide
 
 SECOND = 1_000_000_000
 START = 1_399_460_400 * SECOND
@@ -140,6 +140,10 @@ class Floor:
         symbol: str = "EURUSD",
         limit: str = "",
         stop: str = "",
+        trail: str = "",
+        trigger: TriggerSide | None = None,
+        post_only: bool = False,
+        reduce_only: bool = False,
         tif: TimeInForce | None = None,
         expires_ns: int | None = None,
         account: str = "demo",
@@ -147,7 +151,8 @@ class Floor:
         protect: int = 0,
     ) -> Order:
         """Place an order and let it settle; answers the order as it is then."""
-        wanted: Terms = terms(symbol, side, type_, size, limit, stop, tif, expires_ns)
+        typed = Typed(limit, stop, trail, trigger, post_only, reduce_only)
+        wanted: Terms = terms(symbol, side, type_, size, typed, tif, expires_ns)
         time_ns = max(self.engine.time(self.engine.book.account(account).session_id), self.now_ns)
         asked = PlaceOrder(time_ns, account, key, wanted, OrderOrigin.USER, facts, protect_distance=protect)
         placed = self.engine.place(asked)
@@ -165,10 +170,8 @@ class Floor:
         self.settle()
         return self.engine.book.order(order.order_id)
 
-    def amend(
-        self, order: Order, size: int | None = None, limit: int | None = None, stop: int | None = None
-    ) -> Order:
-        self.engine.amend(AmendOrder(self.now_ns, order.order_id, size, limit, stop))
+    def amend(self, order: Order, **change: int | None) -> Order:
+        self.engine.amend(AmendOrder(self.now_ns, order.order_id, Amendment(**change)))
         self.settle()
         return self.engine.book.order(order.order_id)
 

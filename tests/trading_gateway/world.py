@@ -25,7 +25,7 @@ from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.terms import terms
+from services.trading_gateway.domain.terms import Typed, terms
 from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
 from services.trading_gateway.handlers import (
     Accounts,
@@ -279,7 +279,7 @@ class World:
         tif: TimeInForce | None = None,
         account: str = "demo",
     ) -> Order:
-        wanted = terms(symbol, side, type_, size, limit, stop, tif)
+        wanted = terms(symbol, side, type_, size, Typed(limit, stop), tif)
         return await self.orders.place(account, key, wanted)
 
 

@@ -37,13 +37,38 @@ class TimeInForce(StrEnum):
     DAY = "day"
 
 
+class Trigger(StrEnum):
+    """Which price of the quote triggers."""
+
+    BID = "bid"
+    ASK = "ask"
+    MID = "mid"
+
+
 SizeArgument = Annotated[
     str, typer.Argument(metavar="SIZE", help="Units of the base currency, or lots as 0.1lot.")
 ]
 LimitOption = Annotated[str, typer.Option("--limit", metavar="PRICE", help="Fill at this price or better.")]
 StopOption = Annotated[
-    str, typer.Option("--stop", metavar="PRICE", help="Becomes a market order at this price or beyond.")
+    str,
+    typer.Option(
+        "--stop", metavar="PRICE", help="Becomes a market order, with --limit a limit order, here or beyond."
+    ),
 ]
+TouchOption = Annotated[
+    str, typer.Option("--touch", metavar="PRICE", help="Becomes a market order at this price or better.")
+]
+TrailOption = Annotated[
+    str, typer.Option("--trail", metavar="DISTANCE", help="A stop that follows the market at this distance.")
+]
+TriggerOption = Annotated[
+    Trigger | None,
+    typer.Option("--trigger", help="Price that --stop, --touch and --trail watch. Default: the one you pay."),
+]
+PostOnlyOption = Annotated[
+    bool, typer.Option("--post-only", help="With --limit: refuse it rather than fill it at once.")
+]
+ReduceOnlyOption = Annotated[bool, typer.Option("--reduce-only", help="Never open or turn a position.")]
 TifOption = Annotated[
     TimeInForce | None,
     typer.Option("--tif", help="Time in force. Default: ioc for a market order, gtc for the others."),
@@ -67,13 +92,19 @@ def register(app: typer.Typer) -> None:
             "fxmesh order buy EURUSD 10000",
             "fxmesh order buy EURUSD 0.1lot --limit 1.0850",
             "fxmesh order buy EURUSD 10000 --stop 1.0990 --tif day",
+            "fxmesh order buy EURUSD 10000 --stop 1.0990 --limit 1.0995",
+            "fxmesh order buy EURUSD 10000 --touch 1.0850 --trigger mid",
+            "fxmesh order buy EURUSD 10000 --limit 1.0850 --post-only",
             "fxmesh order buy EURUSD 10000 --client-order-id morning-1 --json",
             codes=_CODES,
         )
     )(buy)
     order.command(
         epilog=output.examples(
-            "fxmesh order sell USDJPY 10000", "fxmesh order sell EURUSD 1lot --limit 1.0990", codes=_CODES
+            "fxmesh order sell USDJPY 10000",
+            "fxmesh order sell EURUSD 1lot --limit 1.0990",
+            "fxmesh order sell EURUSD 10000 --trail 0.0020 --reduce-only",
+            codes=_CODES,
         )
     )(sell)
     order.command(
@@ -117,6 +148,11 @@ def buy(
     size: SizeArgument,
     limit: LimitOption = "",
     stop: StopOption = "",
+    touch: TouchOption = "",
+    trail: TrailOption = "",
+    trigger: TriggerOption = None,
+    post_only: PostOnlyOption = False,
+    reduce_only: ReduceOnlyOption = False,
     tif: TifOption = None,
     expires: ExpiresOption = "",
     account: AccountOption = "demo",
@@ -125,10 +161,11 @@ def buy(
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Buy at the market, at a limit, or at a stop."""
+    """Buy at the market, at a limit, or once the market is at a price."""
     from services.cli.requests import trading
 
-    ticket = trading.Ticket("buy", symbol, size, account, limit, stop, tif or "", expires, client_order_id)
+    conditions = trading.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    ticket = trading.Ticket("buy", symbol, size, account, conditions, tif or "", expires, client_order_id)
     Caller(home, address, json).run(lambda link: trading.place(link, ticket))
 
 
@@ -137,6 +174,11 @@ def sell(
     size: SizeArgument,
     limit: LimitOption = "",
     stop: StopOption = "",
+    touch: TouchOption = "",
+    trail: TrailOption = "",
+    trigger: TriggerOption = None,
+    post_only: PostOnlyOption = False,
+    reduce_only: ReduceOnlyOption = False,
     tif: TifOption = None,
     expires: ExpiresOption = "",
     account: AccountOption = "demo",
@@ -145,10 +187,11 @@ def sell(
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Sell at the market, at a limit, or at a stop."""
+    """Sell at the market, at a limit, or once the market is at a price."""
     from services.cli.requests import trading
 
-    ticket = trading.Ticket("sell", symbol, size, account, limit, stop, tif or "", expires, client_order_id)
+    conditions = trading.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    ticket = trading.Ticket("sell", symbol, size, account, conditions, tif or "", expires, client_order_id)
     Caller(home, address, json).run(lambda link: trading.place(link, ticket))
 
 
@@ -180,7 +223,10 @@ def amend(
     order: OrderArgument,
     size: Annotated[str, typer.Option("--size", metavar="SIZE", help="New total size, in units.")] = "",
     limit: Annotated[str, typer.Option("--limit", metavar="PRICE", help="New limit price.")] = "",
-    stop: Annotated[str, typer.Option("--stop", metavar="PRICE", help="New stop price.")] = "",
+    stop: Annotated[str, typer.Option("--stop", metavar="PRICE", help="New stop or touch price.")] = "",
+    trail: Annotated[
+        str, typer.Option("--trail", metavar="DISTANCE", help="New distance of a trailing stop.")
+    ] = "",
     revision: Annotated[
         int,
         typer.Option("--revision", min=0, help="Only if this is the order's revision. 0: whatever it is."),
@@ -193,7 +239,7 @@ def amend(
     """Change size or prices of a working order."""
     from services.cli.requests import trading
 
-    change = trading.Change(size, limit, stop, revision)
+    change = trading.Change(size, limit, stop, revision, trail)
     Caller(home, address, json).run(lambda link: trading.amend(link, order, change, request_id))
 
 

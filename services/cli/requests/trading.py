@@ -13,7 +13,7 @@ from fxmesh.types.v1 import market_pb2 as types
 
 from services.cli import inputs
 from services.cli.link import Link
-from services.cli.output import ExitCode
+from services.cli.output import CliError, ExitCode
 from services.cli.render import Table, clock, pairs, word
 
 _FINAL = (
@@ -25,6 +25,39 @@ _FINAL = (
 _WORKING = [each for each in trading.OrderStatus.values() if each and each not in _FINAL]
 
 
+_TYPES = {
+    (): trading.ORDER_TYPE_MARKET,
+    ("limit",): trading.ORDER_TYPE_LIMIT,
+    ("stop",): trading.ORDER_TYPE_STOP,
+    ("limit", "stop"): trading.ORDER_TYPE_STOP_LIMIT,
+    ("touch",): trading.ORDER_TYPE_MARKET_IF_TOUCHED,
+    ("trail",): trading.ORDER_TYPE_TRAILING_STOP,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Conditions:
+    """At which prices an order fills or starts to work; empty texts were not given."""
+
+    limit: str = ""
+    stop: str = ""
+    touch: str = ""
+    trail: str = ""
+    trigger: str = ""
+    post_only: bool = False
+    reduce_only: bool = False
+
+    @property
+    def type(self) -> trading.OrderType.ValueType:
+        """The type of order that has these prices. Raises CliError USAGE when none has."""
+        given = tuple(name for name in ("limit", "stop", "touch", "trail") if getattr(self, name))
+        if given not in _TYPES:
+            options = " and ".join(f"--{name}" for name in given)
+            hint = "--stop goes with --limit; --touch and --trail go alone."
+            raise CliError("USAGE", f"No order has {options}.", hint, ExitCode.USAGE)
+        return _TYPES[given]
+
+
 @dataclass(frozen=True, slots=True)
 class Ticket:
     """An order as typed; empty texts were not given."""
@@ -33,8 +66,7 @@ class Ticket:
     symbol: str
     size: str
     account: str
-    limit: str = ""
-    stop: str = ""
+    conditions: Conditions = Conditions()
     tif: str = ""
     expires: str = ""
     client_order_id: str = ""
@@ -48,25 +80,26 @@ class Change:
     limit: str = ""
     stop: str = ""
     revision: int = 0
+    trail: str = ""
 
 
 async def place(link: Link, ticket: Ticket) -> ExitCode | None:
     symbol = inputs.symbol(ticket.symbol)
     key = ticket.client_order_id or link.new_id()
-    kind = trading.ORDER_TYPE_MARKET
-    if ticket.limit:
-        kind = trading.ORDER_TYPE_LIMIT
-    elif ticket.stop:
-        kind = trading.ORDER_TYPE_STOP
+    conditions = ticket.conditions
     request = pb.PlaceOrderRequest(
         account_id=ticket.account,
         client_order_id=key,
         symbol=symbol,
         side=types.SIDE_BUY if ticket.side == "buy" else types.SIDE_SELL,
-        type=kind,
+        type=conditions.type,
         size=await _units(link, symbol, ticket.size),
-        limit_price=ticket.limit,
-        stop_price=ticket.stop,
+        limit_price=conditions.limit,
+        stop_price=conditions.stop or conditions.touch,
+        trail_distance=conditions.trail,
+        trigger_side=trading.TriggerSide.Value(f"TRIGGER_SIDE_{conditions.trigger.upper() or 'UNSPECIFIED'}"),
+        post_only=conditions.post_only,
+        reduce_only=conditions.reduce_only,
         time_in_force=_time_in_force(ticket),
         expires_at=inputs.time(ticket.expires) if ticket.expires else None,
     )
@@ -119,6 +152,7 @@ async def amend(link: Link, order_id: str, change: Change, request_id: str) -> N
         limit_price=change.limit,
         stop_price=change.stop,
         revision=change.revision,
+        trail_distance=change.trail,
     )
     answer = await link.mutate(
         link.trading.AmendOrder(request),
@@ -256,15 +290,35 @@ def _order_table(orders: Sequence[trading.Order], empty: str) -> Table:
     return Table(headers, [_order_row(each) for each in orders], right=right, empty=empty)
 
 
+def _type(order: trading.Order) -> str:
+    """E.g. `limit gtc post-only`."""
+    words = [word(order, "type"), word(order, "time_in_force")]
+    words += ["post-only"] if order.post_only else []
+    words += ["reduce-only"] if order.reduce_only else []
+    return " ".join(words)
+
+
+def _price(order: trading.Order) -> str:
+    """The price it waits for: `1.0850`, `1.0990 then 1.0995` of a stop limit, `1.0970 by 0.0020` of a
+    trailing stop.
+    """
+    side = f" {word(order, 'trigger_side')}" if order.trigger_side else ""
+    if order.type == trading.ORDER_TYPE_STOP_LIMIT:
+        return order.limit_price if order.triggered else f"{order.stop_price}{side} then {order.limit_price}"
+    if order.type == trading.ORDER_TYPE_TRAILING_STOP:
+        return f"{order.stop_price or 'market'}{side} by {order.trail_distance}"
+    return order.limit_price or f"{order.stop_price}{side}"
+
+
 def _order_row(order: trading.Order) -> tuple[str, ...]:
     return (
         clock(order.created_at),
         order.account_id,
         order.symbol,
         word(order, "side"),
-        f"{word(order, 'type')} {word(order, 'time_in_force')}",
+        _type(order),
         order.size,
-        order.limit_price or order.stop_price,
+        _price(order),
         order.filled_size,
         order.average_price,
         word(order, "status"),

@@ -21,7 +21,9 @@ MARKET: tuple[Check, ...] = (
     market_checks.market_open,
     market_checks.feed_alive,
     market_checks.quoted,
+    market_checks.reducible,
     market_checks.stop_side,
+    market_checks.post_only,
     market_checks.collar,
     market_checks.convertible,
 )

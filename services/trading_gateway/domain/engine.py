@@ -157,7 +157,7 @@ class Engine:
                 case Withdraw():
                     self._book_all(venue.withdraw(order, time_ns))
                 case Replace():
-                    self._book_all(venue.replace(order, time_ns))
+                    self._book_all(venue.replace(order, self._quote(order), time_ns))
                     self.match(order.order_id)
 
     def match(self, order_id: str) -> None:

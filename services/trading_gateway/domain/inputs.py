@@ -13,7 +13,7 @@ from typing import TypeAlias
 
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.markets import Session
-from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.orders import Amendment, Terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, Side, TradingState
 
 
@@ -84,18 +84,15 @@ class PlaceOrder:
     facts: Facts = Facts()
     signal_id: str = ""
     protect_distance: int = 0
-    reduce_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class AmendOrder:
-    """New total size or prices; None leaves as it is."""
+    """New terms of a working order."""
 
     time_ns: int
     order_id: str
-    size: int | None
-    limit: int | None
-    stop: int | None
+    change: Amendment
     facts: Facts = Facts()
 
 
@@ -123,6 +120,15 @@ class Triggered:
 
     time_ns: int
     order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Trailed:
+    """The market took the stop price of a trailing stop along."""
+
+    time_ns: int
+    order_id: str
+    stop: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +164,7 @@ class Amended:
     size: int
     limit: int | None
     stop: int | None
+    trail: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +177,7 @@ class AmendRefused:
     detail: str
 
 
-Report: TypeAlias = Accepted | Triggered | Executed | Ended | Amended | AmendRefused
+Report: TypeAlias = Accepted | Triggered | Trailed | Executed | Ended | Amended | AmendRefused
 
 
 @dataclass(frozen=True, slots=True)

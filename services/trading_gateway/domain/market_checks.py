@@ -8,8 +8,15 @@ from services.market.calendar import calendar
 from services.market.freshness import over_age
 from services.trading_gateway.domain import valuation
 from services.trading_gateway.domain.feeds import Flaw
+from services.trading_gateway.domain.matching import (
+    acceptable,
+    rises_to_stop,
+    takes_from,
+    trigger_side,
+    twice_watched,
+)
 from services.trading_gateway.domain.situations import Refusal, Situation
-from services.trading_gateway.domain.values import OrderType, Side, TradingState
+from services.trading_gateway.domain.values import OrderType, TradingState
 
 
 def trading_state(case: Situation) -> Refusal | None:
@@ -69,29 +76,58 @@ def quoted(case: Situation) -> Refusal | None:
 
 
 def stop_side(case: Situation) -> Refusal | None:
-    """A buy stop lies above the ask, a sell stop below the bid; else it would fire at once."""
-    stop, quote = case.terms.stop, case.quote
-    if stop is None or quote is None:
+    """A buyer's stop lies above the market and its market-if-touched below, a seller's the other way round;
+    else it would fire at once. A trailing stop begins where the market is.
+    """
+    terms, quote = case.terms, case.quote
+    if terms.stop is None or quote is None or terms.type is OrderType.TRAILING_STOP:
         return None
-    if case.terms.side is Side.BUY and stop <= quote.ask:
-        return Refusal("STOP_WRONG_SIDE", f"a buy stop lies above the ask {case.price_text(quote.ask)}")
-    if case.terms.side is Side.SELL and stop >= quote.bid:
-        return Refusal("STOP_WRONG_SIDE", f"a sell stop lies below the bid {case.price_text(quote.bid)}")
-    return None
+    at = trigger_side(terms.side, terms.trigger)
+    above = rises_to_stop(terms.type, terms.side)
+    away = 2 * terms.stop - twice_watched(at, quote)
+    if (away > 0) if above else (away < 0):
+        return None
+    words = f"a {terms.side.value} {terms.type.words} lies {'above' if above else 'below'} the {at.value}"
+    market = f"{case.price_text(quote.bid)}/{case.price_text(quote.ask)}"
+    return Refusal("STOP_WRONG_SIDE", f"{words}; the market is {market}")
+
+
+def post_only(case: Situation) -> Refusal | None:
+    """An order that is to add liquidity only must not be marketable."""
+    terms, quote = case.terms, case.quote
+    if not terms.post_only or quote is None:
+        return None
+    price, _ = takes_from(terms.side, quote)
+    if not acceptable(terms.side, terms.limit, price):
+        return None
+    return Refusal("POST_ONLY_WOULD_TAKE", f"it would fill at {case.price_text(price)}")
+
+
+def reducible(case: Situation) -> Refusal | None:
+    """A reduce-only order needs a position against it."""
+    if not case.terms.reduce_only or case.position * case.terms.side.sign < 0:
+        return None
+    return Refusal(
+        "NOTHING_TO_REDUCE", f"there is no position that a {case.terms.side.value} order would reduce"
+    )
 
 
 def collar(case: Situation) -> Refusal | None:
-    """A price far from the market is a typing error."""
-    quote = case.quote
-    if case.terms.type is OrderType.MARKET or quote is None:
+    """A price or distance far from the market is a typing error."""
+    quote, terms = case.quote, case.terms
+    if quote is None:
         return None
-    reference = quote.ask if case.terms.side is Side.BUY else quote.bid
+    reference, _ = takes_from(terms.side, quote)
     limit = case.book.rules.price_collar
-    if abs(case.price - reference) <= limit * reference:
+    prices = [price for price in (terms.limit, terms.stop) if price is not None]
+    if terms.trail is not None:
+        prices.append(reference + terms.side.sign * terms.trail)
+    far = next((price for price in prices if abs(price - reference) > limit * reference), None)
+    if far is None:
         return None
     return Refusal(
         "PRICE_COLLAR",
-        f"{case.price_text(case.price)} is more than {float(limit):.2%} from {case.price_text(reference)}",
+        f"{case.price_text(far)} is more than {float(limit):.2%} from {case.price_text(reference)}",
     )
 
 

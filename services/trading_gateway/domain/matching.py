@@ -8,9 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from services.market.instruments import instrument
+from services.market.ticks import TickBatch
+from services.money.rounding import Rounding, divide
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import OrderType, Side, TimeInForce, TriggerSide
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +29,47 @@ def takes_from(side: Side, quote: Quote) -> tuple[int, int | None]:
     return (quote.ask, quote.ask_size) if side is Side.BUY else (quote.bid, quote.bid_size)
 
 
-def reached(order: Order, price: int) -> bool:
-    """True when the price on the side the order trades at is at its stop or beyond."""
+def trigger_side(side: Side, chosen: TriggerSide | None) -> TriggerSide:
+    """The chosen side, or the one that an order of that side trades at."""
+    return chosen or (TriggerSide.ASK if side is Side.BUY else TriggerSide.BID)
+
+
+def twice_watched(at: TriggerSide, quote: Quote) -> int:
+    """Twice the price that triggers, so that the middle of the quote is a whole number too."""
+    if at is TriggerSide.MID:
+        return quote.bid + quote.ask
+    return 2 * (quote.bid if at is TriggerSide.BID else quote.ask)
+
+
+def rises_to_stop(type_: OrderType, side: Side) -> bool:
+    """True when the market triggers an order from below: a buyer's stop, a seller's market-if-touched."""
+    return (side is Side.BUY) is not (type_ is OrderType.MARKET_IF_TOUCHED)
+
+
+def reached(order: Order, quote: Quote) -> bool:
+    """True when the market is at an order's stop price or past it."""
     if order.stop is None:
         return False
-    return price >= order.stop if order.side is Side.BUY else price <= order.stop
+    watched = twice_watched(trigger_side(order.side, order.trigger), quote)
+    return watched >= 2 * order.stop if rises_to_stop(order.type, order.side) else watched <= 2 * order.stop
 
 
-def acceptable(order: Order, price: int) -> bool:
-    """True when the order may fill at that price: always, but for a limit at the limit or better."""
-    if order.limit is None:
+def trailing_stop(order: Order, quote: Quote) -> int | None:
+    """Where a quote takes the stop of a trailing order, on the tick further away; None: nowhere."""
+    if order.trail is None:
+        return None
+    twice = twice_watched(trigger_side(order.side, order.trigger), quote) + 2 * order.side.sign * order.trail
+    tick, away = instrument(order.symbol).tick, Rounding.CEILING if order.side is Side.BUY else Rounding.FLOOR
+    stop = divide(twice, 2 * tick, away) * tick
+    nearer = order.stop is None or (order.stop - stop) * order.side.sign > 0
+    return stop if nearer else None
+
+
+def acceptable(side: Side, limit: int | None, price: int) -> bool:
+    """True when an order may fill at that price: always, but for a limit at the limit or better."""
+    if limit is None:
         return True
-    return price <= order.limit if order.side is Side.BUY else price >= order.limit
+    return price <= limit if side is Side.BUY else price >= limit
 
 
 def matches(order: Order, quote: Quote, size: int, depth: tuple[tuple[int, int], ...] = ()) -> list[Match]:
@@ -52,7 +84,7 @@ def matches(order: Order, quote: Quote, size: int, depth: tuple[tuple[int, int],
     found: list[Match] = []
     for level_price, level_size in levels:
         taken = min(level_size, size)
-        if taken <= 0 or not acceptable(order, level_price):
+        if taken <= 0 or not acceptable(order.side, order.limit, level_price):
             break
         found.append(Match(taken, level_price))
         size -= taken
@@ -69,14 +101,48 @@ def can_wait(order: Order) -> bool:
     )
 
 
-def may_touch(order: Order, best_ask: int, best_bid: int, highest_ask: int, lowest_bid: int) -> bool:
-    """False when no tick of a batch with these extremes can fill or trigger a working order: the cheap way
+@dataclass(frozen=True, slots=True)
+class Extremes:
+    """The lowest and highest prices among some ticks."""
+
+    lowest_bid: int
+    highest_bid: int
+    lowest_ask: int
+    highest_ask: int
+
+    @classmethod
+    def of(cls, batch: TickBatch) -> Extremes:
+        """Of a batch with ticks in it."""
+        return cls(min(batch.bids), max(batch.bids), min(batch.asks), max(batch.asks))
+
+    def twice_watched(self, at: TriggerSide) -> tuple[int, int]:
+        """Bounds of what `twice_watched` gives for any of the ticks."""
+        bids, asks = (2 * self.lowest_bid, 2 * self.highest_bid), (2 * self.lowest_ask, 2 * self.highest_ask)
+        if at is TriggerSide.MID:
+            return self.lowest_bid + self.lowest_ask, self.highest_bid + self.highest_ask
+        return bids if at is TriggerSide.BID else asks
+
+
+def may_touch(order: Order, extremes: Extremes) -> bool:
+    """False when no tick with these extremes can fill, trigger or take along a working order: the cheap way
     past it.
     """
-    if order.type is OrderType.MARKET or order.triggered:
-        return True
+    if order.type.waits and not order.triggered:
+        return _may_trigger(order, extremes)
     if order.limit is not None:
-        return best_ask <= order.limit if order.side is Side.BUY else best_bid >= order.limit
-    if order.stop is not None:
-        return highest_ask >= order.stop if order.side is Side.BUY else lowest_bid <= order.stop
-    return False
+        best = extremes.lowest_ask if order.side is Side.BUY else extremes.highest_bid
+        return acceptable(order.side, order.limit, best)
+    return True
+
+
+def _may_trigger(order: Order, extremes: Extremes) -> bool:
+    if order.stop is None:
+        return True
+    lowest, highest = extremes.twice_watched(trigger_side(order.side, order.trigger))
+    up = rises_to_stop(order.type, order.side)
+    if highest >= 2 * order.stop if up else lowest <= 2 * order.stop:
+        return True
+    if order.trail is None:
+        return False
+    anchor = 2 * (order.stop - order.side.sign * order.trail)
+    return lowest < anchor if up else highest > anchor

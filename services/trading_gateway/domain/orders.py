@@ -8,7 +8,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import (
+    OrderOrigin,
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+    TriggerSide,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +30,13 @@ class Terms:
     limit: int | None = None
     stop: int | None = None
     expires_ns: int | None = None
+    trail: int | None = None
+    """Price distance at which a trailing stop follows the market."""
+    trigger: TriggerSide | None = None
+    """None: the side the order trades at."""
+    post_only: bool = False
+    reduce_only: bool = False
+    """Never opens or turns a position."""
 
     @property
     def signed_size(self) -> int:
@@ -64,7 +78,10 @@ class Order:
     reason: str = ""
     reason_detail: str = ""
     triggered: bool = False
-    """A stop whose price was reached: it fills at market from then on."""
+    """The stop price was reached: it works as a market or limit order from then on."""
+    trail: int | None = None
+    trigger: TriggerSide | None = None
+    post_only: bool = False
     reduce_only: bool = False
     """Never opens or turns a position; withdrawn when there is nothing to reduce."""
     protect_distance: int = 0
@@ -76,6 +93,7 @@ class Order:
     amend_size: int | None = None
     amend_limit: int | None = None
     amend_stop: int | None = None
+    amend_trail: int | None = None
     """What PENDING_AMEND asks the venue for; None leaves as it is."""
 
     @property
@@ -95,6 +113,10 @@ class Order:
             self.limit,
             self.stop,
             self.expires_ns,
+            self.trail,
+            self.trigger,
+            self.post_only,
+            self.reduce_only,
         )
 
     @property
@@ -150,20 +172,47 @@ def resting_status(order: Order) -> OrderStatus:
     return OrderStatus.PARTIALLY_FILLED if order.filled else OrderStatus.ACCEPTED
 
 
-def amendment_asked(
-    order: Order, time_ns: int, size: int | None, limit: int | None, stop: int | None
-) -> Order:
+@dataclass(frozen=True, slots=True)
+class Amendment:
+    """New total size or prices, raw; None leaves as it is."""
+
+    size: int | None = None
+    limit: int | None = None
+    stop: int | None = None
+    trail: int | None = None
+
+
+def amendment_asked(order: Order, time_ns: int, wanted: Amendment) -> Order:
     """PENDING_AMEND with what is asked for."""
-    pending = changed(order, time_ns, OrderStatus.PENDING_AMEND)
-    return replace(pending, amend_size=size, amend_limit=limit, amend_stop=stop)
+    return replace(
+        changed(order, time_ns, OrderStatus.PENDING_AMEND),
+        amend_size=wanted.size,
+        amend_limit=wanted.limit,
+        amend_stop=wanted.stop,
+        amend_trail=wanted.trail,
+    )
 
 
-def amended(order: Order, time_ns: int, size: int, limit: int | None, stop: int | None) -> Order:
+def amended(
+    order: Order, time_ns: int, size: int, limit: int | None, stop: int | None, trail: int | None
+) -> Order:
     """The venue works it with other terms from now on; an order that is over stays as it is."""
     if order.final:
         return order
     status = OrderStatus.FILLED if order.filled >= size else resting_status(order)
-    return replace(_settled(changed(order, time_ns, status)), size=size, limit=limit, stop=stop)
+    after = _settled(changed(order, time_ns, status))
+    return replace(after, size=size, limit=limit, stop=stop, trail=trail)
+
+
+def trailed(order: Order, time_ns: int, stop: int) -> Order:
+    """A trailing stop moved with the market: no change of its terms, hence none of its revision.
+
+    It never moves back, so a late report says nothing.
+    """
+    behind = order.stop is not None and (stop - order.stop) * order.side.sign >= 0
+    if order.final or order.triggered or behind:
+        return order
+    return replace(order, stop=stop, updated_ns=max(order.updated_ns, time_ns))
 
 
 def amendment_refused(order: Order, time_ns: int, reason: str, detail: str) -> Order:
@@ -175,4 +224,4 @@ def amendment_refused(order: Order, time_ns: int, reason: str, detail: str) -> O
 
 def _settled(order: Order) -> Order:
     """Without a pending amendment."""
-    return replace(order, amend_size=None, amend_limit=None, amend_stop=None)
+    return replace(order, amend_size=None, amend_limit=None, amend_stop=None, amend_trail=None)

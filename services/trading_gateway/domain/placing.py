@@ -16,8 +16,9 @@ from services.trading_gateway.domain.changes import Replace, Submit, Withdraw
 from services.trading_gateway.domain.events import OrderStep
 from services.trading_gateway.domain.ids import fingerprint, order_id
 from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, PlaceOrder
-from services.trading_gateway.domain.orders import Order, Terms
+from services.trading_gateway.domain.orders import Amendment, Order, Terms
 from services.trading_gateway.domain.situations import Refusal, situation
+from services.trading_gateway.domain.terms import PRICES
 from services.trading_gateway.domain.values import OrderStatus, TimeInForce
 
 
@@ -27,7 +28,7 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     Raises FxError `UNKNOWN_ACCOUNT`. The key must be new (`same_order`).
     """
     account = book.account(asked.account_id)
-    case = situation(book, account, asked.terms, asked.facts, asked.time_ns, reduce_only=asked.reduce_only)
+    case = situation(book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin)
     refused = checks.refusal(case)
     order = _new(book, asked, account.session_id, refused)
     if refused is not None:
@@ -56,11 +57,16 @@ def refused(order: Order) -> FxError:
     return FxError(Kind.FAILED_PRECONDITION, order.reason, order.reason_detail)
 
 
-def already(order: Order, size: int | None, limit: int | None, stop: int | None) -> bool:
+def already(order: Order, wanted: Amendment) -> bool:
     """True when a working order has the terms asked for: there is nothing to tell the venue."""
     resting = order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
-    pairs = ((size, order.size), (limit, order.limit), (stop, order.stop))
-    return resting and all(wanted is None or wanted == had for wanted, had in pairs)
+    pairs = (
+        (wanted.size, order.size),
+        (wanted.limit, order.limit),
+        (wanted.stop, order.stop),
+        (wanted.trail, order.trail),
+    )
+    return resting and all(value is None or value == had for value, had in pairs)
 
 
 def amend(book: Book, asked: AmendOrder) -> Order:
@@ -74,18 +80,18 @@ def amend(book: Book, asked: AmendOrder) -> Order:
             "ORDER_FINAL",
             f"order {order.order_id} is {order.status.value}; wait for the venue",
         )
-    terms = _amended_terms(order, asked)
+    terms = _amended_terms(order, asked.change)
     account = book.account(order.account_id)
-    rest = replace(terms, size=terms.size - order.filled)
+    rest = replace(terms, size=terms.size - order.filled, stop=None if order.triggered else terms.stop)
     case = situation(
-        book, account, rest, asked.facts, asked.time_ns, besides=order.order_id, reduce_only=order.reduce_only
+        book, account, rest, asked.facts, asked.time_ns, besides=order.order_id, origin=order.origin
     )
     objection = checks.refusal(case)
     if objection is not None:
         book.count_refusal(account.account_id, objection.reason)
         raise FxError(Kind.FAILED_PRECONDITION, objection.reason, objection.detail)
     book.changes.requests.append(Replace(order.order_id))
-    return book.put_order(orders.amendment_asked(order, asked.time_ns, asked.size, asked.limit, asked.stop))
+    return book.put_order(orders.amendment_asked(order, asked.time_ns, asked.change))
 
 
 def cancel(book: Book, asked: CancelOrder) -> Order:
@@ -99,11 +105,25 @@ def cancel(book: Book, asked: CancelOrder) -> Order:
 
 
 def terms_key(terms: Terms) -> str:
-    """Fingerprint of what is asked for."""
-    return fingerprint(
+    """Fingerprint of what is asked for. What is left at its default does not count, so that an order keeps
+    its fingerprint when there is more to ask for.
+    """
+    plain = (
         terms.symbol, terms.side.value, terms.type.value, terms.time_in_force.value, terms.size,
         terms.limit, terms.stop, terms.expires_ns,
     )  # fmt: skip
+    return fingerprint(*plain, *_asked_besides(terms))
+
+
+def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
+    trigger = "" if terms.trigger is None else terms.trigger.value
+    named = (
+        ("trail", terms.trail),
+        ("trigger", trigger),
+        ("post_only", terms.post_only),
+        ("reduce_only", terms.reduce_only),
+    )
+    return [each for each in named if each[1]]
 
 
 def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None) -> Order:
@@ -130,7 +150,10 @@ def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None)
         signal_id=asked.signal_id,
         reason="" if refused_for is None else refused_for.reason,
         reason_detail="" if refused_for is None else refused_for.detail,
-        reduce_only=asked.reduce_only,
+        trail=terms.trail,
+        trigger=terms.trigger,
+        post_only=terms.post_only,
+        reduce_only=terms.reduce_only,
         protect_distance=asked.protect_distance,
         depth=asked.facts.depth if refused_for is None else (),
     )
@@ -151,14 +174,15 @@ def _unfinished(order: Order) -> Order:
     return order
 
 
-def _amended_terms(order: Order, asked: AmendOrder) -> Terms:
-    for field, price, had in (
-        ("limit_price", asked.limit, order.limit),
-        ("stop_price", asked.stop, order.stop),
+def _amended_terms(order: Order, asked: Amendment) -> Terms:
+    for field, price in (
+        ("limit_price", asked.limit),
+        ("stop_price", asked.stop),
+        ("trail_distance", asked.trail),
     ):
-        if price is not None and had is None:
-            raise invalid_field("PRICE_NOT_ALLOWED", field, f"a {order.type.value} order has none")
-    if asked.stop is not None and order.triggered:
+        if price is not None and field not in PRICES[order.type]:
+            raise invalid_field("PRICE_NOT_ALLOWED", field, f"a {order.type.words} order has none")
+    if order.triggered and not (asked.stop is None and asked.trail is None):
         raise FxError(
             Kind.FAILED_PRECONDITION, "ORDER_FINAL", f"the stop of order {order.order_id} was reached already"
         )
@@ -170,4 +194,5 @@ def _amended_terms(order: Order, asked: AmendOrder) -> Terms:
         size=size,
         limit=order.limit if asked.limit is None else asked.limit,
         stop=order.stop if asked.stop is None else asked.stop,
+        trail=order.trail if asked.trail is None else asked.trail,
     )

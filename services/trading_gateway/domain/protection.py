@@ -42,7 +42,15 @@ def _protect(book: Book, entry: Order, time_ns: int) -> None:
     stop = _stop_price(entry)
     if stop <= 0:
         return
-    terms = Terms(entry.symbol, entry.side.opposite, OrderType.STOP, TimeInForce.GTC, size, stop=stop)
+    terms = Terms(
+        entry.symbol,
+        entry.side.opposite,
+        OrderType.STOP,
+        TimeInForce.GTC,
+        size,
+        stop=stop,
+        reduce_only=True,
+    )
     placing.place(
         book,
         PlaceOrder(
@@ -52,7 +60,6 @@ def _protect(book: Book, entry: Order, time_ns: int) -> None:
             terms,
             origin=OrderOrigin.RISK,
             signal_id=entry.signal_id,
-            reduce_only=True,
         ),
     )
 

@@ -57,10 +57,10 @@ def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
     lane = engine.book.lane(scope, feed.state.symbol)
     if not lane:
         return True
-    extremes = (min(fresh.asks), max(fresh.bids), max(fresh.asks), min(fresh.bids))
+    extremes = matching.Extremes.of(fresh)
     return not any(
         (order.expires_ns is not None and order.expires_ns <= last_ns)
-        or (order.at_venue and matching.may_touch(order, *extremes))
+        or (order.at_venue and matching.may_touch(order, extremes))
         for order in lane.values()
     )
 

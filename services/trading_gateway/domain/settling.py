@@ -25,6 +25,7 @@ from services.trading_gateway.domain.inputs import (
     Ended,
     Executed,
     Report,
+    Trailed,
     Triggered,
 )
 from services.trading_gateway.domain.orders import Order
@@ -48,11 +49,13 @@ def settle(book: Book, report: Report) -> None:
         case Triggered():
             if not (order.triggered or order.final):
                 book.put_order(replace(orders.changed(order, report.time_ns, order.status), triggered=True))
+        case Trailed():
+            _move(book, order, orders.trailed(order, report.time_ns, report.stop), None)
         case Ended():
             ended = orders.ended(order, report.time_ns, report.status, report.reason, report.detail)
             _move(book, order, ended, _END_STEPS[report.status])
         case Amended():
-            terms = (report.size, report.limit, report.stop)
+            terms = (report.size, report.limit, report.stop, report.trail)
             _move(book, order, orders.amended(order, report.time_ns, *terms), OrderStep.AMENDED)
         case AmendRefused():
             refused = orders.amendment_refused(order, report.time_ns, report.reason, report.detail)

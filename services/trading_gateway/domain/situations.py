@@ -13,7 +13,7 @@ from services.trading_gateway.domain.feeds import Feed, Quote
 from services.trading_gateway.domain.inputs import Facts
 from services.trading_gateway.domain.orders import Terms
 from services.trading_gateway.domain.positions import reduces
-from services.trading_gateway.domain.values import Side
+from services.trading_gateway.domain.values import OrderOrigin, Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +72,7 @@ def situation(
     time_ns: int,
     *,
     besides: str = "",
-    reduce_only: bool = False,
+    origin: OrderOrigin = OrderOrigin.USER,
 ) -> Situation:
     """What the checks look at. `besides` names an order not to be counted as working (one being amended)."""
     resting = sum(
@@ -91,6 +91,6 @@ def situation(
         book.markets.feed(account.session_id, terms.symbol),
         position,
         resting,
-        reduce_only or reduces(position, terms.signed_size + resting),
-        reduce_only,
+        terms.reduce_only or reduces(position, terms.signed_size + resting),
+        terms.reduce_only and origin is OrderOrigin.RISK,
     )

@@ -5,18 +5,40 @@ Faults here are the caller's (INVALID_ARGUMENT) and are found before the books a
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.instruments import Instrument, instrument
 from services.money.decimals import format_trimmed, parse_decimal
 from services.money.rounding import on_step
 from services.trading_gateway.domain.orders import Terms
-from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import OrderType, Side, TimeInForce, TriggerSide
 
-_ALLOWED = {
-    OrderType.MARKET: (TimeInForce.IOC, TimeInForce.FOK),
-    OrderType.LIMIT: tuple(TimeInForce),
-    OrderType.STOP: (TimeInForce.GTC, TimeInForce.GTD, TimeInForce.DAY),
+PRICES: dict[OrderType, tuple[str, ...]] = {
+    OrderType.MARKET: (),
+    OrderType.LIMIT: ("limit_price",),
+    OrderType.STOP: ("stop_price",),
+    OrderType.STOP_LIMIT: ("limit_price", "stop_price"),
+    OrderType.MARKET_IF_TOUCHED: ("stop_price",),
+    OrderType.TRAILING_STOP: ("trail_distance",),
 }
+"""The prices that an order of each type has: needed when it is placed, and all that can be changed."""
+_AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """Prices and conditions of an order as a caller typed them; empty text for none."""
+
+    limit_price: str = ""
+    stop_price: str = ""
+    trail_distance: str = ""
+    trigger: TriggerSide | None = None
+    post_only: bool = False
+    reduce_only: bool = False
+
+
+PLAIN = Typed()
 
 
 def terms(
@@ -24,30 +46,34 @@ def terms(
     side: Side,
     type_: OrderType,
     size: str,
-    limit_price: str = "",
-    stop_price: str = "",
+    typed: Typed = PLAIN,
     time_in_force: TimeInForce | None = None,
     expires_ns: int | None = None,
 ) -> Terms:
     """Terms from decimal text. Without a time in force: IOC for a market order, GTC for the others.
 
     Raises FxError INVALID_ARGUMENT `UNKNOWN_SYMBOL`, `PRICE_REQUIRED`, `PRICE_NOT_ALLOWED`,
-    `PRICE_TICK`, `TIME_IN_FORCE_INVALID`, `SIZE_STEP`, `SIZE_BELOW_MINIMUM`, `SIZE_ABOVE_MAXIMUM`,
-    `VALIDATION_FAILED`.
+    `PRICE_TICK`, `TIME_IN_FORCE_INVALID`, `OPTION_NOT_ALLOWED`, `SIZE_STEP`, `SIZE_BELOW_MINIMUM`,
+    `SIZE_ABOVE_MAXIMUM`, `VALIDATION_FAILED`.
     """
     of = instrument(symbol)
-    _prices_fit(type_, limit_price, stop_price)
+    _prices_fit(type_, typed)
     chosen = time_in_force or (TimeInForce.IOC if type_ is OrderType.MARKET else TimeInForce.GTC)
     _time_in_force_fits(type_, chosen, expires_ns)
+    _options_fit(type_, chosen, typed)
     return Terms(
         symbol,
         side,
         type_,
         chosen,
         size_of(of, size),
-        price_of(of, limit_price, "limit_price"),
-        price_of(of, stop_price, "stop_price"),
+        price_of(of, typed.limit_price, "limit_price"),
+        price_of(of, typed.stop_price, "stop_price"),
         expires_ns,
+        price_of(of, typed.trail_distance, "trail_distance"),
+        typed.trigger,
+        typed.post_only,
+        typed.reduce_only,
     )
 
 
@@ -80,20 +106,31 @@ def _scaled(text: str, digits: int, reason: str, field: str) -> int:
     return parse_decimal(text, digits, field=field)
 
 
-def _prices_fit(type_: OrderType, limit_price: str, stop_price: str) -> None:
-    for field, text, wanted in (
-        ("limit_price", limit_price, type_ is OrderType.LIMIT),
-        ("stop_price", stop_price, type_ is OrderType.STOP),
-    ):
+def _prices_fit(type_: OrderType, typed: Typed) -> None:
+    for field in ("limit_price", "stop_price", "trail_distance"):
+        text, wanted = getattr(typed, field), field in PRICES[type_]
         if wanted and not text:
-            raise invalid_field("PRICE_REQUIRED", field, f"a {type_.value} order needs one")
+            raise invalid_field("PRICE_REQUIRED", field, f"a {type_.words} order needs one")
         if text and not wanted:
-            raise invalid_field("PRICE_NOT_ALLOWED", field, f"a {type_.value} order has none")
+            raise invalid_field("PRICE_NOT_ALLOWED", field, f"a {type_.words} order has none")
+
+
+def _options_fit(type_: OrderType, chosen: TimeInForce, typed: Typed) -> None:
+    if typed.trigger is not None and not type_.waits:
+        raise invalid_field("OPTION_NOT_ALLOWED", "trigger_side", f"a {type_.words} order waits for no price")
+    if typed.post_only and (type_ is not OrderType.LIMIT or chosen in _AT_ONCE):
+        raise invalid_field(
+            "OPTION_NOT_ALLOWED", "post_only", "only a limit order that may wait can add liquidity only"
+        )
 
 
 def _time_in_force_fits(type_: OrderType, chosen: TimeInForce, expires_ns: int | None) -> None:
-    if chosen not in _ALLOWED[type_]:
-        raise _invalid("time_in_force", f"a {type_.value} order cannot be {chosen.name}")
+    if type_ is OrderType.MARKET and chosen not in _AT_ONCE:
+        raise _invalid("time_in_force", f"a market order is IOC or FOK, not {chosen.name}")
+    if type_.waits and chosen in _AT_ONCE:
+        raise _invalid(
+            "time_in_force", f"a {type_.words} order waits for its price, which {chosen.name} does not"
+        )
     if chosen is TimeInForce.GTD and expires_ns is None:
         raise _invalid("expires_at", "GTD needs a time at which the order expires")
     if chosen is not TimeInForce.GTD and expires_ns is not None:

@@ -1,4 +1,4 @@
-"""The closed sets of trading: side, type, time in force, status, origin, trading state, posting kind."""
+"""The closed sets of trading: side, type, trigger, time in force, status, origin, state, posting kind."""
 
 from __future__ import annotations
 
@@ -33,6 +33,27 @@ class OrderType(Enum):
     MARKET = "market"
     LIMIT = "limit"
     STOP = "stop"
+    STOP_LIMIT = "stop_limit"
+    MARKET_IF_TOUCHED = "market_if_touched"
+    TRAILING_STOP = "trailing_stop"
+
+    @property
+    def words(self) -> str:
+        """As people write it."""
+        return self.value.replace("_", " ")
+
+    @property
+    def waits(self) -> bool:
+        """True for the types that do nothing until the market reaches a price."""
+        return self not in (OrderType.MARKET, OrderType.LIMIT)
+
+
+class TriggerSide(Enum):
+    """Which price of a quote reaches a stop price, where it is not the side that the order trades at."""
+
+    BID = "bid"
+    ASK = "ask"
+    MID = "mid"
 
 
 class TimeInForce(Enum):

@@ -20,12 +20,15 @@ from services.trading_gateway.domain.inputs import (
     Ended,
     Executed,
     Report,
+    Trailed,
     Triggered,
 )
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.values import OrderStatus, OrderType, TimeInForce
+from services.trading_gateway.domain.values import OrderStatus, TimeInForce
 
 Depth: TypeAlias = tuple[tuple[int, int], ...]
+WOULD_TAKE = ("POST_ONLY_WOULD_TAKE", "it would fill at once, and is to add liquidity only")
+"""Reason and words for a post-only order that is marketable."""
 
 
 def submit(order: Order, quote: Quote | None, time_ns: int, reducible: int) -> Iterator[Report]:
@@ -35,6 +38,9 @@ def submit(order: Order, quote: Quote | None, time_ns: int, reducible: int) -> I
     """
     if order.status is not OrderStatus.PLACED:
         return  # sent twice: the venue has it
+    if quote is not None and would_take(order, order.limit, quote):
+        yield Ended(time_ns, order.order_id, OrderStatus.REJECTED, *WOULD_TAKE)
+        return
     yield Accepted(time_ns, order.order_id)
     yield from _fill(order, quote, time_ns, order.depth, reducible)
 
@@ -55,8 +61,10 @@ def close(order: Order, time_ns: int, reason: str, detail: str) -> Report:
     return Ended(time_ns, order.order_id, OrderStatus.CANCELLED, reason, detail)
 
 
-def replace(order: Order, time_ns: int) -> Iterator[Report]:
-    """Reports on an amendment: refused when the order filled beyond it meanwhile, else taken."""
+def replace(order: Order, quote: Quote | None, time_ns: int) -> Iterator[Report]:
+    """Reports on an amendment: refused when the order filled beyond it meanwhile or may not do what it would
+    do now, else taken.
+    """
     if order.status is not OrderStatus.PENDING_AMEND:
         return
     size = order.size if order.amend_size is None else order.amend_size
@@ -64,8 +72,21 @@ def replace(order: Order, time_ns: int) -> Iterator[Report]:
         yield AmendRefused(time_ns, order.order_id, "SIZE_BELOW_MINIMUM", "more than that filled meanwhile")
         return
     limit = order.limit if order.amend_limit is None else order.amend_limit
+    if quote is not None and would_take(order, limit, quote):
+        yield AmendRefused(time_ns, order.order_id, *WOULD_TAKE)
+        return
+    if order.amend_trail is not None:
+        # It starts anew from the market, which the venue looks at next.
+        yield Amended(time_ns, order.order_id, size, limit, None, order.amend_trail)
+        return
     stop = order.stop if order.amend_stop is None else order.amend_stop
-    yield Amended(time_ns, order.order_id, size, limit, stop)
+    yield Amended(time_ns, order.order_id, size, limit, stop, order.trail)
+
+
+def would_take(order: Order, limit: int | None, quote: Quote) -> bool:
+    """True when a post-only order with that limit would fill at a quote."""
+    price, _ = matching.takes_from(order.side, quote)
+    return order.post_only and quote.tradable and matching.acceptable(order.side, limit, price)
 
 
 def expire(order: Order, time_ns: int) -> Iterator[Report]:
@@ -81,13 +102,16 @@ def _fill(order: Order, quote: Quote | None, time_ns: int, depth: Depth, reducib
     if quote is None or not quote.tradable:
         yield from _leave(order, time_ns, _why_not(quote), "the market cannot be traded on at the moment")
         return
-    if order.type is OrderType.STOP and not order.triggered:
-        price, _ = matching.takes_from(order.side, quote)
-        if not matching.reached(order, price):
+    if order.type.waits and not order.triggered:
+        if not matching.reached(order, quote):
+            stop = matching.trailing_stop(order, quote)
+            if stop is not None:
+                yield Trailed(time_ns, order.order_id, stop)
             return
         yield Triggered(time_ns, order.order_id)
     wanted = min(order.remaining, reducible)
-    fills = matching.matches(order, quote, wanted, depth)
+    whole = wanted == order.remaining or order.time_in_force is not TimeInForce.FOK
+    fills = matching.matches(order, quote, wanted, depth) if whole else []
     for number, match in enumerate(fills, order.fills + 1):
         yield Executed(
             time_ns,
@@ -99,7 +123,7 @@ def _fill(order: Order, quote: Quote | None, time_ns: int, depth: Depth, reducib
             quote.sequence,
         )
     rest = order.remaining - sum(match.size for match in fills)
-    if rest and wanted < order.remaining and rest == order.remaining - wanted:
+    if whole and rest and wanted < order.remaining and rest == order.remaining - wanted:
         yield Ended(
             time_ns, order.order_id, OrderStatus.CANCELLED, "NOTHING_TO_REDUCE", "the position is smaller"
         )

@@ -15,7 +15,7 @@ from services.trading_gateway.domain.fills import Fill
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, Facts, PlaceOrder, QuoteSeen
 from services.trading_gateway.domain.markets import LIVE
-from services.trading_gateway.domain.orders import Order, Terms
+from services.trading_gateway.domain.orders import Amendment, Order, Terms
 from services.trading_gateway.domain.terms import not_expired, price_of, size_of
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
 from services.trading_gateway.handlers.desk import Desk
@@ -28,13 +28,14 @@ BOOK_AGE_NS = 2_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Amendment:
+class Change:
     """What to change, as typed: empty text leaves as it is, revision 0 asks for none in particular."""
 
-    size: str
-    limit_price: str
-    stop_price: str
-    revision: int
+    size: str = ""
+    limit_price: str = ""
+    stop_price: str = ""
+    revision: int = 0
+    trail_distance: str = ""
 
 
 class Orders:
@@ -80,20 +81,23 @@ class Orders:
         )
         return await self.place(account_id, client_order_id, closing)
 
-    async def amend(self, request_id: str, wanted: str, change: Amendment) -> Order:
+    async def amend(self, request_id: str, wanted: str, change: Change) -> Order:
         """Change size or prices of a working order; with the values it has, it stays as it is.
 
         Raises FxError: NOT_FOUND `UNKNOWN_ORDER`, FAILED_PRECONDITION `ORDER_FINAL` or a check's reason,
         ABORTED `REVISION_MISMATCH`, INVALID_ARGUMENT for the shape.
         """
-        if not (change.size or change.limit_price or change.stop_price):
-            detail = "nothing to change: give size, limit_price or stop_price"
+        if not (change.size or change.limit_price or change.stop_price or change.trail_distance):
+            detail = "nothing to change: give size, limit_price, stop_price or trail_distance"
             raise FxError(Kind.INVALID_ARGUMENT, VALIDATION_FAILED, detail)
         order = await self.get(wanted)
         of = instrument(order.symbol)
-        size = size_of(of, change.size) if change.size else None
-        limit = price_of(of, change.limit_price, "limit_price")
-        stop = price_of(of, change.stop_price, "stop_price")
+        amendment = Amendment(
+            size_of(of, change.size) if change.size else None,
+            price_of(of, change.limit_price, "limit_price"),
+            price_of(of, change.stop_price, "stop_price"),
+            price_of(of, change.trail_distance, "trail_distance"),
+        )
         account = self._desk.engine.book.account(order.account_id)
         facts = self._standing_facts(account)
 
@@ -105,9 +109,8 @@ class Orders:
                     "REVISION_MISMATCH",
                     f"order {wanted} is at revision {current.revision}, not {change.revision}: read it again",
                 )
-            if not placing.already(current, size, limit, stop):
-                time_ns = self._desk.time(current.scope)
-                engine.amend(AmendOrder(time_ns, wanted, size, limit, stop, facts))
+            if not placing.already(current, amendment):
+                engine.amend(AmendOrder(self._desk.time(current.scope), wanted, amendment, facts))
             return [wanted]
 
         await self._desk.once(request_id, ("amend", wanted, change), act)

@@ -24,12 +24,14 @@ from services.trading_gateway.domain.values import (
     Side,
     TimeInForce,
     TradingState,
+    TriggerSide,
 )
 from services.trading_gateway.handlers.progress import SessionProgress
 from services.wire.times import timestamp
 
 SIDE = {Side.BUY: types_pb2.SIDE_BUY, Side.SELL: types_pb2.SIDE_SELL}
 TYPE = {each: trading_pb2.OrderType.Value(f"ORDER_TYPE_{each.name}") for each in OrderType}
+TRIGGER = {each: trading_pb2.TriggerSide.Value(f"TRIGGER_SIDE_{each.name}") for each in TriggerSide}
 TIME_IN_FORCE = {each: trading_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{each.name}") for each in TimeInForce}
 STATUS = {each: trading_pb2.OrderStatus.Value(f"ORDER_STATUS_{each.name}") for each in OrderStatus}
 ORIGIN = {each: trading_pb2.OrderOrigin.Value(f"ORDER_ORIGIN_{each.name}") for each in OrderOrigin}
@@ -78,6 +80,13 @@ def order(value: Order) -> trading_pb2.Order:
         updated_at=timestamp(value.updated_ns),
         reason=value.reason,
         reason_detail=value.reason_detail,
+        trail_distance="" if value.trail is None else of.price_text(value.trail),
+        trigger_side=trading_pb2.TRIGGER_SIDE_UNSPECIFIED
+        if value.trigger is None
+        else TRIGGER[value.trigger],
+        post_only=value.post_only,
+        reduce_only=value.reduce_only,
+        triggered=value.triggered,
     )
 
 

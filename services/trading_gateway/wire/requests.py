@@ -8,13 +8,14 @@ from services.paging import decode_token, page_size
 from services.trading_gateway.domain import terms as shape
 from services.trading_gateway.domain.orders import Terms
 from services.trading_gateway.domain.values import TradingState
-from services.trading_gateway.handlers.orders import Amendment
+from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import FillQuery, OrderQuery
 from services.trading_gateway.wire import books
 from services.wire.times import time_ns
 
 _SIDE = {value: key for key, value in books.SIDE.items()}
 _TYPE = {value: key for key, value in books.TYPE.items()}
+_TRIGGER = {value: key for key, value in books.TRIGGER.items()}
 _TIME_IN_FORCE = {value: key for key, value in books.TIME_IN_FORCE.items()}
 _STATUS = {value: key for key, value in books.STATUS.items()}
 _STATE = {value: key for key, value in books.STATE.items()}
@@ -27,16 +28,24 @@ def terms(request: service_pb2.PlaceOrderRequest) -> Terms:
         _SIDE[request.side],
         _TYPE[request.type],
         request.size,
-        request.limit_price,
-        request.stop_price,
+        shape.Typed(
+            request.limit_price,
+            request.stop_price,
+            request.trail_distance,
+            _TRIGGER.get(request.trigger_side),
+            request.post_only,
+            request.reduce_only,
+        ),
         _TIME_IN_FORCE.get(request.time_in_force),
         time_ns(request, "expires_at"),
     )
 
 
-def amendment(request: service_pb2.AmendOrderRequest) -> Amendment:
+def change(request: service_pb2.AmendOrderRequest) -> Change:
     """What to change of an order, still as typed: its scale depends on the order's instrument."""
-    return Amendment(request.size, request.limit_price, request.stop_price, request.revision)
+    return Change(
+        request.size, request.limit_price, request.stop_price, request.revision, request.trail_distance
+    )
 
 
 def trading_state(value: trading_pb2.TradingState.ValueType) -> TradingState:

@@ -2,6 +2,7 @@
 
 import json
 import uuid
+from typing import Any
 
 import pytest
 
@@ -77,6 +78,44 @@ def test_a_size_in_lots_becomes_units_and_a_limit_order_waits(fxmesh: Fxmesh) ->
     assert "No orders." in fxmesh("orders", "--open", "--account", account).out
 
 
+def test_orders_of_every_type_show_what_they_wait_for(fxmesh: Fxmesh) -> None:
+    account = account_of_its_own(fxmesh)
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    above, higher, below = (f"{float(quote['ask']) * factor:.5f}" for factor in (1.02, 1.021, 0.98))
+
+    def place(side: str, *options: str) -> dict[str, Any]:
+        done = fxmesh("order", side, "EURUSD", "1000", *options, "--account", account, "--json")
+        assert done.code == 0, done.err
+        order: dict[str, Any] = done.data["order"]
+        return order
+
+    limit = place("buy", "--limit", below, "--post-only")
+    stop_limit = place("buy", "--stop", above, "--limit", higher)
+    touch = place("buy", "--touch", below, "--trigger", "mid")
+    place("buy")
+    trailing = place("sell", "--trail", "0.01000", "--reduce-only", "--tif", "day")
+    assert [each["type"].removeprefix("ORDER_TYPE_") for each in (limit, stop_limit, touch, trailing)] == [
+        "LIMIT",
+        "STOP_LIMIT",
+        "MARKET_IF_TOUCHED",
+        "TRAILING_STOP",
+    ]
+    assert (limit["postOnly"], touch["triggerSide"]) == (True, "TRIGGER_SIDE_MID")
+    assert (trailing["reduceOnly"], trailing["trailDistance"]) == (True, "0.01000")
+    shown = fxmesh("orders", "--open", "--account", account).out
+    for text in ("limit gtc post-only", f"{above} then {higher}", f"{below} mid", " by 0.01000"):
+        assert text in shown
+    assert "trailing stop day reduce-only" in shown
+
+    wider = fxmesh("order", "amend", trailing["orderId"], "--trail", "0.02000", "--json").data["order"]
+    assert wider["trailDistance"] == "0.02000"
+    taking = fxmesh("order", "buy", "EURUSD", "1000", "--limit", above, "--post-only", "--account", account)
+    assert taking.code == 4
+    assert "fxmesh quotes" in taking.err
+    assert fxmesh("close", "EURUSD", "--account", account).code == 0
+    assert trailing["orderId"] not in fxmesh("orders", "--open", "--account", account).out
+
+
 def test_all_working_orders_go_at_once(fxmesh: Fxmesh) -> None:
     account = account_of_its_own(fxmesh)
     (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
@@ -110,6 +149,9 @@ def test_a_refused_check_says_which(fxmesh: Fxmesh) -> None:
         ("order", "cancel", "o-1", "--all"),
         ("order", "buy", "EURUSD", "1000", "--tif", "never"),
         ("order", "buy", "EURUSD"),
+        ("order", "buy", "EURUSD", "1000", "--stop", "1.1", "--touch", "1.1"),
+        ("order", "sell", "EURUSD", "1000", "--trail", "0.01", "--limit", "1.1"),
+        ("order", "sell", "EURUSD", "1000", "--trail", "0.01", "--trigger", "last"),
         ("order", "buy", "EURUSD", "1000", "--limit", "1.1", "--expires", "soon"),
     ],
 )

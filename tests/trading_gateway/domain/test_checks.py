@@ -10,10 +10,17 @@ import pytest
 from services.errors import FxError
 from services.trading_gateway.domain.inputs import Facts, SetTradingState
 from services.trading_gateway.domain.markets import Session
-from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.orders import Order, Terms
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.terms import terms
-from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce, TradingState
+from services.trading_gateway.domain.terms import Typed, terms
+from services.trading_gateway.domain.values import (
+    OrderStatus,
+    OrderType,
+    Side,
+    TimeInForce,
+    TradingState,
+    TriggerSide,
+)
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, START, Floor, open_floor
 
 GOOD = ("1.10000", "1.10010")
@@ -233,19 +240,59 @@ def test_refusals_are_counted_by_reason() -> None:
             "TIME_IN_FORCE_INVALID",
         ),
         (OrderType.LIMIT, "1000", {"limit_price": "1.1", "expires_ns": 5}, "TIME_IN_FORCE_INVALID"),
+        (OrderType.STOP_LIMIT, "1000", {"limit_price": "1.1"}, "PRICE_REQUIRED"),
+        (OrderType.STOP_LIMIT, "1000", {"stop_price": "1.1"}, "PRICE_REQUIRED"),
+        (OrderType.MARKET_IF_TOUCHED, "1000", {}, "PRICE_REQUIRED"),
+        (
+            OrderType.MARKET_IF_TOUCHED,
+            "1000",
+            {"stop_price": "1.1", "limit_price": "1.1"},
+            "PRICE_NOT_ALLOWED",
+        ),
+        (
+            OrderType.MARKET_IF_TOUCHED,
+            "1000",
+            {"stop_price": "1.1", "time_in_force": TimeInForce.IOC},
+            "TIME_IN_FORCE_INVALID",
+        ),
+        (OrderType.TRAILING_STOP, "1000", {}, "PRICE_REQUIRED"),
+        (OrderType.TRAILING_STOP, "1000", {"trail_distance": "0"}, "VALIDATION_FAILED"),
+        (OrderType.TRAILING_STOP, "1000", {"trail_distance": "0.001001"}, "PRICE_TICK"),
+        (OrderType.TRAILING_STOP, "1000", {"trail_distance": "0.01", "stop_price": "1"}, "PRICE_NOT_ALLOWED"),
+        (OrderType.STOP, "1000", {"stop_price": "1.1", "trail_distance": "0.01"}, "PRICE_NOT_ALLOWED"),
+        (OrderType.LIMIT, "1000", {"limit_price": "1.1", "trigger": TriggerSide.MID}, "OPTION_NOT_ALLOWED"),
+        (OrderType.MARKET, "1000", {"post_only": True}, "OPTION_NOT_ALLOWED"),
+        (
+            OrderType.STOP_LIMIT,
+            "1000",
+            {"limit_price": "1", "stop_price": "1", "post_only": True},
+            "OPTION_NOT_ALLOWED",
+        ),
+        (
+            OrderType.LIMIT,
+            "1000",
+            {"limit_price": "1.1", "post_only": True, "time_in_force": TimeInForce.IOC},
+            "OPTION_NOT_ALLOWED",
+        ),
     ],
 )
 def test_the_shape_of_an_order_is_the_callers_fault(
     type_: OrderType, size: str, more: dict[str, Any], reason: str
 ) -> None:
     with pytest.raises(FxError) as caught:
-        terms("EURUSD", Side.BUY, type_, size, **more)
+        asked(type_, size, **more)
     assert (caught.value.kind.name, caught.value.reason) == ("INVALID_ARGUMENT", reason)
     assert caught.value.violations
 
 
+def asked(type_: OrderType, size: str, **more: Any) -> Terms:
+    """Terms of a buy order of EURUSD; prices and conditions by name."""
+    timing = {name: more.pop(name) for name in ("time_in_force", "expires_ns") if name in more}
+    return terms("EURUSD", Side.BUY, type_, size, Typed(**more), **timing)
+
+
 def test_trailing_zeros_are_no_decimals() -> None:
-    wanted = terms("EURUSD", Side.BUY, OrderType.LIMIT, "1000.0000", "1.1000000")
+    wanted = asked(OrderType.LIMIT, "1000.0000", limit_price="1.1000000")
     assert (wanted.size, wanted.limit) == (1_000_00, 110_000)
 
 

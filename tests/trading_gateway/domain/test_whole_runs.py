@@ -17,11 +17,12 @@ from services.trading_gateway.domain.changes import Changes, JournalEntry
 from services.trading_gateway.domain.fills import Fill
 from services.trading_gateway.domain.financing_table import FinancingTable, Rates
 from services.trading_gateway.domain.inputs import Facts, TicksRead
+from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce, TriggerSide
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
 
 OVERNIGHT = FinancingTable(
@@ -94,15 +95,21 @@ class Walk:
         middle, digits = self.prices[symbol], MARKETS[symbol][1]
         type_ = random.choice(tuple(OrderType))
         away = _text(middle + random.randint(-60, 70), digits)
+        waits = OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED
+        tif = random.choice((None, TimeInForce.DAY)) if type_ is not OrderType.MARKET else None
         self.floor.place(
             key,
             random.choice(tuple(Side)),
             str(random.choice((1, 999, 1_000, 3_333, 10_000, 70_000))),
             type_=type_,
             symbol=symbol,
-            limit=away if type_ is OrderType.LIMIT else "",
-            stop=away if type_ is OrderType.STOP else "",
-            tif=random.choice((None, TimeInForce.DAY)) if type_ is not OrderType.MARKET else None,
+            limit=away if type_ in (OrderType.LIMIT, OrderType.STOP_LIMIT) else "",
+            stop=away if type_ in waits else "",
+            trail=_text(random.randint(5, 80), digits) if type_ is OrderType.TRAILING_STOP else "",
+            trigger=random.choice((None, *TriggerSide)) if type_.waits else None,
+            post_only=type_ is OrderType.LIMIT and random.random() < 0.3,
+            reduce_only=random.random() < 0.2,
+            tif=tif,
             account=account,
             facts=Facts(feed_alive=random.random() > 0.02),
             protect=random.choice((0, 0, 50)),
@@ -117,11 +124,19 @@ class Walk:
             self.floor.cancel(order)
             return
         try:
-            price = (order.limit or order.stop or 0) + self.random.randint(-20, 20)
-            limit, stop = (price, None) if order.limit else (None, price if order.stop else None)
-            self.floor.amend(order, order.size + 1_00 * self.random.randint(0, 5), limit, stop)
+            size = order.size + 1_00 * self.random.randint(0, 5)
+            change = {name: value + self.random.randint(-20, 20) for name, value in _prices(order).items()}
+            self.floor.amend(order, size=size, **change)
         except FxError:
             self.floor.settle()
+
+
+def _prices(order: Order) -> dict[str, int]:
+    """What can be changed of it besides its size."""
+    if order.trail is not None:
+        return {"trail": order.trail}
+    prices = {"limit": order.limit, "stop": None if order.triggered else order.stop}
+    return {name: price for name, price in prices.items() if price is not None}
 
 
 def _text(price: int, digits: int) -> str:

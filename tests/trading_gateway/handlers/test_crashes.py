@@ -25,7 +25,7 @@ from services.trading_gateway.domain.inputs import TicksRead
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.values import OrderType, Side, TradingState
-from services.trading_gateway.handlers.orders import Amendment
+from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import Store, TicksCame, Told
 from tests.trading_gateway.domain.test_autotrade import SIGNAL
 from tests.trading_gateway.kit import REPLAY_SESSION, START
@@ -101,7 +101,7 @@ def _signal(number: int, side: Side) -> Step:
 
 async def _amend(world: FragileWorld) -> object:
     order = await world.orders.find("replay-r1", "rest")
-    return await world.orders.amend("r-amend", order.order_id, Amendment("15000", "1.37700", "", 0))
+    return await world.orders.amend("r-amend", order.order_id, Change("15000", "1.37700", "", 0))
 
 
 async def _cancel(world: FragileWorld) -> object:

@@ -10,7 +10,7 @@ from services.errors import FxError, Kind
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side
-from services.trading_gateway.handlers.orders import Amendment
+from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import Depth, FillQuery, OrderQuery
 from tests.trading_gateway.kit import SECOND, START
 from tests.trading_gateway.world import AWAY, World, until
@@ -141,29 +141,27 @@ async def test_all_working_orders_of_a_symbol_are_cancelled_at_once(world: World
 async def test_amending_by_text_with_the_revision_it_is_based_on(world: World) -> None:
     order = await resting(world)
     with pytest.raises(FxError) as caught:
-        await world.orders.amend("r1", order.order_id, Amendment("20000", "", "", order.revision + 1))
+        await world.orders.amend("r1", order.order_id, Change("20000", "", "", order.revision + 1))
     assert (caught.value.kind, caught.value.reason) == (Kind.ABORTED, "REVISION_MISMATCH")
 
-    amended = await world.orders.amend(
-        "r1", order.order_id, Amendment("20000", "1.09950", "", order.revision)
-    )
+    amended = await world.orders.amend("r1", order.order_id, Change("20000", "1.09950", "", order.revision))
     assert (amended.size, amended.limit, amended.status) == (20_000_00, 109_950, OrderStatus.ACCEPTED)
     with pytest.raises(FxError, match="PRICE_TICK"):
-        await world.orders.amend("r2", order.order_id, Amendment("", "1.099501", "", 0))
+        await world.orders.amend("r2", order.order_id, Change("", "1.099501", "", 0))
     with pytest.raises(FxError, match="PRICE_NOT_ALLOWED"):
-        await world.orders.amend("r2", order.order_id, Amendment("", "", "1.2", 0))
+        await world.orders.amend("r2", order.order_id, Change("", "", "1.2", 0))
     with pytest.raises(FxError, match="PRICE_COLLAR"):
-        await world.orders.amend("r2", order.order_id, Amendment("", "0.9", "", 0))
+        await world.orders.amend("r2", order.order_id, Change("", "0.9", "", 0))
 
 
 async def test_amending_nothing_is_refused_and_the_same_values_keep_the_revision(world: World) -> None:
     order = await resting(world)
     with pytest.raises(FxError, match="nothing to change") as caught:
-        await world.orders.amend("r1", order.order_id, Amendment("", "", "", 0))
+        await world.orders.amend("r1", order.order_id, Change("", "", "", 0))
     assert caught.value.kind is Kind.INVALID_ARGUMENT
-    same = Amendment("10000", "1.09900", "", order.revision)
+    same = Change("10000", "1.09900", "", order.revision)
     assert await world.orders.amend("r2", order.order_id, same) == order
-    changed = await world.orders.amend("r3", order.order_id, Amendment("10000", "1.09910", "", 0))
+    changed = await world.orders.amend("r3", order.order_id, Change("10000", "1.09910", "", 0))
     assert changed.revision > order.revision
     again = await world.orders.amend("r2", order.order_id, same)  # answered before, as it is now
     assert again == changed

@@ -12,7 +12,7 @@ from services.runtime.store import SqliteStore
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.store import SqliteTradingStore
 from services.trading_gateway.domain.changes import Changes
-from services.trading_gateway.domain.terms import terms
+from services.trading_gateway.domain.terms import Typed, terms
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
 from services.trading_gateway.ports import FillQuery, OrderQuery, Store, TicksCame, Told
 from tests.trading_gateway.kit import SECOND
@@ -138,7 +138,7 @@ async def test_a_request_that_no_column_could_hold_is_refused_and_the_books_stay
     world = await made(tmp_path)
     generation, year_9999 = world.desk.generation, 253_402_300_799 * SECOND
     wanted = terms(
-        "EURUSD", Side.BUY, OrderType.LIMIT, "1000", "1.05", "", TimeInForce.GTD, expires_ns=year_9999
+        "EURUSD", Side.BUY, OrderType.LIMIT, "1000", Typed("1.05"), TimeInForce.GTD, expires_ns=year_9999
     )
     with pytest.raises(FxError) as refused:
         await world.orders.place("demo", "far", wanted)

@@ -171,6 +171,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_OUTBOX_BACKLOG: _Reason.ValueType  # 641
     REASON_STOP_WRONG_SIDE: _Reason.ValueType  # 642
     REASON_SIGNAL_TOO_OLD: _Reason.ValueType  # 643
+    REASON_OPTION_NOT_ALLOWED: _Reason.ValueType  # 660
+    """A condition that orders of this type or time in force do not have."""
+    REASON_POST_ONLY_WOULD_TAKE: _Reason.ValueType  # 661
+    """A post-only order that would fill at once."""
+    REASON_NOTHING_TO_REDUCE: _Reason.ValueType  # 662
+    """A reduce-only order without a position against it, or the part of one that is larger than the position."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -331,6 +337,12 @@ REASON_NO_CONVERSION_RATE: Reason.ValueType  # 640
 REASON_OUTBOX_BACKLOG: Reason.ValueType  # 641
 REASON_STOP_WRONG_SIDE: Reason.ValueType  # 642
 REASON_SIGNAL_TOO_OLD: Reason.ValueType  # 643
+REASON_OPTION_NOT_ALLOWED: Reason.ValueType  # 660
+"""A condition that orders of this type or time in force do not have."""
+REASON_POST_ONLY_WOULD_TAKE: Reason.ValueType  # 661
+"""A post-only order that would fill at once."""
+REASON_NOTHING_TO_REDUCE: Reason.ValueType  # 662
+"""A reduce-only order without a position against it, or the part of one that is larger than the position."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701

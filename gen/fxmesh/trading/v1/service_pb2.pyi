@@ -207,6 +207,10 @@ class PlaceOrderRequest(_message.Message):
     STOP_PRICE_FIELD_NUMBER: _builtins.int
     TIME_IN_FORCE_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
+    TRAIL_DISTANCE_FIELD_NUMBER: _builtins.int
+    TRIGGER_SIDE_FIELD_NUMBER: _builtins.int
+    POST_ONLY_FIELD_NUMBER: _builtins.int
+    REDUCE_ONLY_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     client_order_id: _builtins.str
     """The caller's key, unique for ever within the account; repeat it to be sure without doubling."""
@@ -216,11 +220,25 @@ class PlaceOrderRequest(_message.Message):
     size: _builtins.str
     """Units of the base currency, a multiple of the instrument's step."""
     limit_price: _builtins.str
-    """Required with LIMIT, refused otherwise (PRICE_REQUIRED, PRICE_NOT_ALLOWED)."""
+    """Required with LIMIT and STOP_LIMIT, refused otherwise (PRICE_REQUIRED, PRICE_NOT_ALLOWED)."""
     stop_price: _builtins.str
-    """Required with STOP, refused otherwise."""
+    """Required with STOP, STOP_LIMIT and MARKET_IF_TOUCHED, refused otherwise."""
     time_in_force: _trading_pb2.TimeInForce.ValueType
-    """Unset: IOC for a market order, GTC for the others."""
+    """Unset: IOC for a market order, GTC for the others. A market order is IOC or FOK, a limit order anything; the types
+    that wait for a price are GTC, GTD or DAY. TIME_IN_FORCE_INVALID otherwise.
+    """
+    trail_distance: _builtins.str
+    """Price distance, a multiple of the instrument's tick: required with TRAILING_STOP, refused otherwise."""
+    trigger_side: _trading_pb2.TriggerSide.ValueType
+    """For the types that wait for a price; refused otherwise (OPTION_NOT_ALLOWED)."""
+    post_only: _builtins.bool
+    """Only with LIMIT that is neither IOC nor FOK. The order is refused with POST_ONLY_WOULD_TAKE when it would fill at
+    once.
+    """
+    reduce_only: _builtins.bool
+    """Fills at most what there is to reduce; the rest is cancelled. FAILED_PRECONDITION NOTHING_TO_REDUCE without a
+    position against it.
+    """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """Market time, before the year 2200; required with GTD, refused otherwise."""
@@ -238,10 +256,14 @@ class PlaceOrderRequest(_message.Message):
         stop_price: _builtins.str = ...,
         time_in_force: _trading_pb2.TimeInForce.ValueType = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
+        trail_distance: _builtins.str = ...,
+        trigger_side: _trading_pb2.TriggerSide.ValueType = ...,
+        post_only: _builtins.bool = ...,
+        reduce_only: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "side", b"side", "size", b"size", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -277,6 +299,7 @@ class AmendOrderRequest(_message.Message):
     LIMIT_PRICE_FIELD_NUMBER: _builtins.int
     STOP_PRICE_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
+    TRAIL_DISTANCE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     order_id: _builtins.str
     size: _builtins.str
@@ -285,6 +308,8 @@ class AmendOrderRequest(_message.Message):
     stop_price: _builtins.str
     revision: _builtins.int
     """When given, the revision the change is based on."""
+    trail_distance: _builtins.str
+    """Of a trailing stop, which then starts anew from the market."""
     def __init__(
         self,
         *,
@@ -294,10 +319,11 @@ class AmendOrderRequest(_message.Message):
         limit_price: _builtins.str = ...,
         stop_price: _builtins.str = ...,
         revision: _builtins.int = ...,
+        trail_distance: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit_price", b"limit_price", "order_id", b"order_id", "request_id", b"request_id", "revision", b"revision", "size", b"size", "stop_price", b"stop_price"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit_price", b"limit_price", "order_id", b"order_id", "request_id", b"request_id", "revision", b"revision", "size", b"size", "stop_price", b"stop_price", "trail_distance", b"trail_distance"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -37,7 +37,13 @@ class _OrderTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderType.V
     ORDER_TYPE_LIMIT: _OrderType.ValueType  # 2
     """Fills at limit_price or better."""
     ORDER_TYPE_STOP: _OrderType.ValueType  # 3
-    """Becomes a market order once the market trades at stop_price or beyond."""
+    """Becomes a market order once the market is at stop_price or beyond."""
+    ORDER_TYPE_STOP_LIMIT: _OrderType.ValueType  # 4
+    """Becomes a limit order at limit_price once the market is at stop_price or beyond."""
+    ORDER_TYPE_MARKET_IF_TOUCHED: _OrderType.ValueType  # 5
+    """Becomes a market order once the market is at stop_price or better: below it for a buyer, above it for a seller."""
+    ORDER_TYPE_TRAILING_STOP: _OrderType.ValueType  # 6
+    """A stop that follows the market at trail_distance and never moves back."""
 
 class OrderType(_OrderType, metaclass=_OrderTypeEnumTypeWrapper):
     """Kind of order."""
@@ -48,8 +54,38 @@ ORDER_TYPE_MARKET: OrderType.ValueType  # 1
 ORDER_TYPE_LIMIT: OrderType.ValueType  # 2
 """Fills at limit_price or better."""
 ORDER_TYPE_STOP: OrderType.ValueType  # 3
-"""Becomes a market order once the market trades at stop_price or beyond."""
+"""Becomes a market order once the market is at stop_price or beyond."""
+ORDER_TYPE_STOP_LIMIT: OrderType.ValueType  # 4
+"""Becomes a limit order at limit_price once the market is at stop_price or beyond."""
+ORDER_TYPE_MARKET_IF_TOUCHED: OrderType.ValueType  # 5
+"""Becomes a market order once the market is at stop_price or better: below it for a buyer, above it for a seller."""
+ORDER_TYPE_TRAILING_STOP: OrderType.ValueType  # 6
+"""A stop that follows the market at trail_distance and never moves back."""
 Global___OrderType: _TypeAlias = OrderType  # noqa: Y015
+
+class _TriggerSide:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _TriggerSideEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TriggerSide.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    TRIGGER_SIDE_UNSPECIFIED: _TriggerSide.ValueType  # 0
+    """The side the order trades at: the ask for a buyer, the bid for a seller."""
+    TRIGGER_SIDE_BID: _TriggerSide.ValueType  # 1
+    TRIGGER_SIDE_ASK: _TriggerSide.ValueType  # 2
+    TRIGGER_SIDE_MID: _TriggerSide.ValueType  # 3
+    """Half of bid and ask together."""
+
+class TriggerSide(_TriggerSide, metaclass=_TriggerSideEnumTypeWrapper):
+    """Which price of the quote reaches a stop price, and which a trailing stop follows."""
+
+TRIGGER_SIDE_UNSPECIFIED: TriggerSide.ValueType  # 0
+"""The side the order trades at: the ask for a buyer, the bid for a seller."""
+TRIGGER_SIDE_BID: TriggerSide.ValueType  # 1
+TRIGGER_SIDE_ASK: TriggerSide.ValueType  # 2
+TRIGGER_SIDE_MID: TriggerSide.ValueType  # 3
+"""Half of bid and ask together."""
+Global___TriggerSide: _TypeAlias = TriggerSide  # noqa: Y015
 
 class _TimeInForce:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -250,6 +286,11 @@ class Order(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
     REASON_DETAIL_FIELD_NUMBER: _builtins.int
+    TRAIL_DISTANCE_FIELD_NUMBER: _builtins.int
+    TRIGGER_SIDE_FIELD_NUMBER: _builtins.int
+    POST_ONLY_FIELD_NUMBER: _builtins.int
+    REDUCE_ONLY_FIELD_NUMBER: _builtins.int
+    TRIGGERED_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     account_id: _builtins.str
     client_order_id: _builtins.str
@@ -262,6 +303,7 @@ class Order(_message.Message):
     """Units of the base currency."""
     limit_price: _builtins.str
     stop_price: _builtins.str
+    """Price that triggers the order, for the types that wait for one."""
     status: Global___OrderStatus.ValueType
     filled_size: _builtins.str
     average_price: _builtins.str
@@ -274,6 +316,17 @@ class Order(_message.Message):
     reason: _builtins.str
     """Why it was rejected, cancelled or expired: a reason code and words."""
     reason_detail: _builtins.str
+    trail_distance: _builtins.str
+    """Price distance at which a trailing stop follows. Its stop_price is where it stands: empty until the venue has seen
+    a quote; moving with the market is no change of the order and leaves its revision.
+    """
+    trigger_side: Global___TriggerSide.ValueType
+    post_only: _builtins.bool
+    """Never takes liquidity."""
+    reduce_only: _builtins.bool
+    """Never opens or turns a position."""
+    triggered: _builtins.bool
+    """The market has reached stop_price."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -304,10 +357,15 @@ class Order(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         reason: _builtins.str = ...,
         reason_detail: _builtins.str = ...,
+        trail_distance: _builtins.str = ...,
+        trigger_side: Global___TriggerSide.ValueType = ...,
+        post_only: _builtins.bool = ...,
+        reduce_only: _builtins.bool = ...,
+        triggered: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "order_id", b"order_id", "origin", b"origin", "reason", b"reason", "reason_detail", b"reason_detail", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "order_id", b"order_id", "origin", b"origin", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
