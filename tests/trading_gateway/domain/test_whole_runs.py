@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from datetime import date
 from fractions import Fraction
@@ -25,9 +26,8 @@ from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce, TriggerSide
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
 
-OVERNIGHT = FinancingTable(
-    {symbol: (Rates(date(2000, 1, 1), -25_000, 5_000),) for symbol in ("EURUSD", "EURJPY")}
-)
+FINANCED = ("EURUSD", "EURJPY")
+OVERNIGHT = FinancingTable({symbol: (Rates(date(2000, 1, 1), -25_000, 5_000),) for symbol in FINANCED})
 RULES = Rules(commission_per_million=Fraction(35), orders_per_second=3, financing=OVERNIGHT)
 MARKETS = {"EURUSD": (110_000, 5), "USDJPY": (110_000, 3), "EURJPY": (121_000, 3), "EURGBP": (80_000, 5)}
 
@@ -50,6 +50,8 @@ class Walk:
 
     def run(self, steps: int) -> Floor:
         for step in range(steps):
+            if step == steps // 2:
+                self.hold_overnight()
             action = self.random.random()
             if action < 0.55:
                 self.ticks(self.random.choice(tuple(MARKETS)))
@@ -63,7 +65,17 @@ class Walk:
         self.floor.settle()
         return self.floor
 
-    def ticks(self, symbol: str, session: str = "syn-1") -> None:
+    def hold_overnight(self) -> None:
+        """Trade until a position is open that is financed, and keep it past the next roll."""
+        orders = itertools.count()
+        while not (held := [each for each in FINANCED if self.is_open(each)]):
+            self.order(f"n{next(orders)}")
+        self.ticks(held[0], pause_s=30 * 3600)
+
+    def is_open(self, symbol: str) -> bool:
+        return bool(self.floor.engine.book.position("demo", symbol).size)
+
+    def ticks(self, symbol: str, session: str = "syn-1", pause_s: int = 0) -> None:
         digits = MARKETS[symbol][1]
         rows, sizes = [], (3_000, 2_000) if symbol in ("USDJPY", "EURGBP") else None
         for _ in range(self.random.randint(1, 12)):
@@ -71,7 +83,7 @@ class Walk:
             bid = self.prices[symbol]
             spread = self.random.choice((10, 10, 10, 0, 25, -3))
             rows.append((_text(bid, digits), _text(bid + spread, digits)))
-        pause = self.random.choice((*[1] * 30, *[30] * 8, 700, 40_000))
+        pause = pause_s or self.random.choice((*[1] * 30, *[30] * 8, 700, 40_000))
         floor = self.floor
         first = floor.sequences.get((session, symbol), 0) + 1 + self.random.choice((*[0] * 20, 4))
         whole = batch(
@@ -162,7 +174,7 @@ def events(stored: list[Changes]) -> list[str]:
 
 @pytest.mark.parametrize("seed", range(8))
 def test_books_reconcile_to_the_fills_and_the_ledger(seed: int) -> None:
-    floor = Walk(seed).run(250)
+    floor = Walk(seed).run(350)
     book = floor.engine.book
     fills = [fill for changes in floor.stored for fill in changes.fills]
     entries = [entry for changes in floor.stored for entry in changes.ledger]
