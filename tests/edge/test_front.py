@@ -100,6 +100,7 @@ async def test_without_the_gate_nothing_passes(front: Front) -> None:
     assert front.service.calls == 0
 
 
+@pytest.mark.alone  # all within the two seconds that a quote may take
 async def test_a_burst_of_calls_is_answered_by_a_bounded_number_of_threads(front: Front) -> None:
     callers = [await asyncio.open_connection("127.0.0.1", front.edge.port) for _ in range(500)]
     for _, writer in callers:

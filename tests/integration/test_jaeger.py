@@ -15,6 +15,8 @@ from tests.kit.live import eventually, started, stopped
 
 pytestmark = [pytest.mark.integration, pytest.mark.jaeger, pytest.mark.timeout(300)]
 
+HANDLE_ORDERS = {"trading_gateway", "data_pipeline", "monitoring_alerting"}
+
 
 @pytest.fixture
 def running(tmp_path: Path) -> Iterator[Jaeger]:
@@ -33,8 +35,18 @@ async def test_an_orders_trace_is_found_by_its_correlation_id(running: Jaeger, t
     finally:
         stopped(platform)
     (call,) = await _spans(running, "fxmesh.trading.v1.TradingService/PlaceOrder")
-    found = await _traces(running, tags=json.dumps({"fxmesh.correlation_id": _tag(call)}))
-    (trace,) = (each for each in found if each["traceID"] == call["traceID"])
+
+    async def whole() -> dict[str, Any] | None:
+        """The trace, once all that handled the order are in it: Jaeger stores span by span."""
+        found = await _traces(running, tags=json.dumps({"fxmesh.correlation_id": _tag(call)}))
+        (trace,) = (each for each in found if each["traceID"] == call["traceID"])
+        handled_by = {each["serviceName"] for each in trace["processes"].values()}
+        filled = any(each["operationName"] == "fill" for each in trace["spans"])
+        known = {each["spanID"] for each in trace["spans"]}
+        parents = {parent for each in trace["spans"] for parent in _parents(each)}
+        return trace if filled and handled_by >= HANDLE_ORDERS and parents <= known else None
+
+    trace = await eventually(whole)
 
     spans = {each["spanID"]: each for each in trace["spans"]}
     (fill,) = (each for each in spans.values() if each["operationName"] == "fill")
@@ -42,13 +54,11 @@ async def test_an_orders_trace_is_found_by_its_correlation_id(running: Jaeger, t
     current: dict[str, Any] | None = fill
     while current is not None:
         names.append(current["operationName"])
-        parent = [each["spanID"] for each in current["references"] if each["refType"] == "CHILD_OF"]
-        current = spans[parent[0]] if parent else None
+        parents = _parents(current)
+        current = spans[parents[0]] if parents else None
     assert names == ["fill", "order", "fxmesh.trading.v1.TradingService/PlaceOrder"]
     handled_by = {each["serviceName"] for each in trace["processes"].values()}
-    assert (
-        {"trading_gateway", "data_pipeline", "monitoring_alerting"} <= handled_by <= set(_services(running))
-    )
+    assert handled_by <= set(_services(running))
 
 
 async def _traces(running: Jaeger, **query: str) -> list[dict[str, Any]]:
@@ -63,6 +73,10 @@ async def _traces(running: Jaeger, **query: str) -> list[dict[str, Any]]:
 async def _spans(running: Jaeger, operation: str) -> list[dict[str, Any]]:
     traces = await _traces(running, operation=operation)
     return [each for trace in traces for each in trace["spans"] if each["operationName"] == operation]
+
+
+def _parents(span: dict[str, Any]) -> list[str]:
+    return [each["spanID"] for each in span["references"] if each["refType"] == "CHILD_OF"]
 
 
 def _tag(span: dict[str, Any]) -> str:

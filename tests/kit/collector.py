@@ -12,6 +12,8 @@ import grpc
 from opentelemetry.proto.collector.trace.v1 import trace_service_pb2, trace_service_pb2_grpc
 from opentelemetry.proto.trace.v1 import trace_pb2
 
+from tests.kit.ports import free_port
+
 
 @dataclass(frozen=True, slots=True)
 class Span:
@@ -34,7 +36,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
 
     def __init__(self) -> None:
         self.spans: list[Span] = []
-        self._port = 0
+        self._port = free_port()
         self._server: grpc.Server | None = None
         self._lock = threading.Lock()
 
@@ -47,7 +49,7 @@ class Collector(trace_service_pb2_grpc.TraceServiceServicer):
         trace_service_pb2_grpc.add_TraceServiceServicer_to_server(  # type: ignore[no-untyped-call]
             self, self._server
         )
-        self._port = self._server.add_insecure_port(f"127.0.0.1:{self._port}")
+        self._server.add_insecure_port(self.endpoint)
         self._server.start()
 
     def stop(self) -> None:

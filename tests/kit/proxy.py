@@ -15,6 +15,8 @@ import struct
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
 
+from tests.kit.ports import free_port
+
 _READ_BYTES = 64 * 1024
 _QUEUE = 64  # pieces read ahead, so that a delay delays and does not throttle
 _BEATS_PER_S = 20  # a slow link passes its bytes in so many pieces a second
@@ -147,7 +149,7 @@ class Proxy:
         self._server: asyncio.Server | None = None
         self._links: set[_Link] = set()
         self._tasks: set[asyncio.Task[None]] = set()
-        self.port = 0
+        self.port = free_port()
 
     @property
     def address(self) -> str:
@@ -161,7 +163,6 @@ class Proxy:
     async def start(self) -> None:
         """Listen; again after `refuse`, on the same port."""
         self._server = await asyncio.start_server(self._serve, self._host, self.port)
-        self.port = int(self._server.sockets[0].getsockname()[1])
 
     def refuse(self) -> None:
         """Listen no longer: who connects is refused. Open connections live on."""
