@@ -34,14 +34,23 @@ _START_LIMIT_S = 20.0
 class NatsServer:
     """One server process; its port and its store stay when it is killed and started again."""
 
-    def __init__(self, program: Path, folder: Path, users: Path | None = None) -> None:
-        """`users`: a file with the users it knows; without it, it asks nobody."""
+    def __init__(
+        self, program: Path, folder: Path, users: Path | None = None, most_stored: int | None = None
+    ) -> None:
+        """`users`: a file with the users it knows; without it, it asks nobody. `most_stored`: bytes that it
+        believes its disk may hold; without it, it looks.
+        """
         self._program = program
         self._config = folder / "nats.conf"
         self._log = folder / "nats.log"
         self._port = free_port()
         self._store = folder / "store"
         write_config(self._config, HOST, self._port, self._store, users)
+        if most_stored is not None:
+            text = self._config.read_text()
+            self._config.write_text(
+                text.replace("jetstream {", f"jetstream {{\n  max_file_store: {most_stored}")
+            )
         self._process: subprocess.Popen[bytes] | None = None
 
     @property

@@ -55,6 +55,11 @@ class Consumer:
                 for partition in ALL_PARTITIONS
             )
         }
+        self._by_answer = {
+            b".".join((_ACK_PREFIX + stream, durable)): lane
+            for (stream, durable), lane in self._lanes.items()
+        }
+        """By how the subject begins where an event is acknowledged."""
         self._attention = asyncio.Event()
         self._refused: Violation | None = None
         self._begun: Session | None = None
@@ -169,15 +174,19 @@ class Consumer:
             self._attention.set()
 
     def _on_message(self, subject: bytes, reply: bytes, payload: bytes, block: bytes) -> None:
-        if reply.startswith(_ACK_PREFIX):
-            tokens = reply.split(b".")
-            # 2.12 may put two tokens, domain and account, in front of the stream's name.
-            start = 2 if len(tokens) == 9 else 4
-            lane = self._lanes.get((tokens[start], tokens[start + 1]))
-            if lane is not None:
-                deliveries, sequence = int(tokens[start + 2]), int(tokens[start + 3])
-                lane.on_event(Item(lane, subject.decode(), reply, payload, block, sequence, deliveries))
-            return
+        tokens = reply.rsplit(b".", 5)
+        lane = self._by_answer.get(tokens[0])
+        if lane is None and reply.startswith(_ACK_PREFIX):
+            # 2.12 may put two tokens, domain and account, in front of the stream's name, and one at the end.
+            every = reply.split(b".")
+            lane, tokens = self._lanes.get((every[4], every[5])), every[5:]
+        if lane is not None:
+            sequence, deliveries = int(tokens[2]), int(tokens[1])
+            lane.on_event(Item(lane, subject.decode(), reply, payload, block, sequence, deliveries))
+        elif not reply:
+            self._on_status(subject, block)
+
+    def _on_status(self, subject: bytes, block: bytes) -> None:
         _, stream, durable = subject.rsplit(b".", 2)
         lane = self._lanes.get((stream, durable))
         if lane is not None:

@@ -24,6 +24,10 @@ from services.runtime.ports import Subscription
 if TYPE_CHECKING:
     from services.runtime.spans import Spans
 
+_MOST_SUBJECTS = 65_536
+_LOOKS_S = (0.0, 0.1, 0.5, 2.0)
+"""An order may be heard before the stream has stored it: then it is looked for again, after so long."""
+
 
 class Dispatcher:
     """The subscriptions of one service at work. Raises ValueError for an event that two of them want.
@@ -52,8 +56,8 @@ class Dispatcher:
         self._subscriptions = by_event(subscriptions)
         metrics.expect(self._subscriptions)
         self._workers: dict[tuple[int, str], Worker] = {}
-        self._by_place: dict[tuple[str, str], Worker] = {}
-        """The worker of an event and partition, once it is known."""
+        self._by_subject: dict[str, Worker] = {}
+        """The worker of each subject that was seen lately."""
         self._ordered: set[int] = set()
         self._stopping = False
         self._tasks: list[asyncio.Task[None]] = []
@@ -84,10 +88,13 @@ class Dispatcher:
         await self._look(session)
 
         async def on_order(_: Msg) -> None:
-            try:
-                await self._look(session)
-            except (errors.Error, TimeoutError) as trouble:
-                self._log.warning("bus.orders_not_read", error=str(trouble) or type(trouble).__name__)
+            for pause_s in _LOOKS_S:
+                await asyncio.sleep(pause_s)
+                try:
+                    if await self._look(session):
+                        return
+                except (errors.Error, TimeoutError) as trouble:
+                    self._log.warning("bus.orders_not_read", error=str(trouble) or type(trouble).__name__)
 
         await session.client.subscribe(order_subject(self._service, ">"), cb=on_order)
 
@@ -116,11 +123,15 @@ class Dispatcher:
         """Return when no handler runs any more, once stopped."""
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
-    async def _look(self, session: Session) -> None:
-        for order in await self._parking.orders(session.jetstream):
-            if order.number not in self._ordered:
-                self._ordered.add(order.number)
-                self._obey(order)
+    async def _look(self, session: Session) -> bool:
+        """Obey what is new among the orders; False when nothing is."""
+        new = [
+            each for each in await self._parking.orders(session.jetstream) if each.number not in self._ordered
+        ]
+        for order in new:
+            self._ordered.add(order.number)
+            self._obey(order)
+        return bool(new)
 
     def _obey(self, order: Order) -> None:
         worker = self._worker(order.subject)
@@ -131,10 +142,10 @@ class Dispatcher:
 
     def _worker(self, subject: str) -> Worker | None:
         """Whoever handles events of this subject; None when no subscription wants them."""
-        parsed = parse_subject(subject)
-        known = self._by_place.get((parsed.event, parsed.partition))
+        known = self._by_subject.get(subject)
         if known is not None:
             return known
+        parsed = parse_subject(subject)
         subscription = self._subscriptions.get(parsed.event)
         if subscription is None:
             return None
@@ -145,7 +156,9 @@ class Dispatcher:
             task = asyncio.create_task(worker.run(), name=f"bus-worker-{where or 'merged'}")
             task.add_done_callback(self._ended)
             self._tasks.append(task)
-        self._by_place[parsed.event, parsed.partition] = worker
+        if len(self._by_subject) >= _MOST_SUBJECTS:
+            self._by_subject.clear()
+        self._by_subject[subject] = worker
         return worker
 
     def _hire(self, subscription: Subscription) -> Worker:

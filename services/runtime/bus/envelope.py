@@ -110,7 +110,7 @@ def unwrap(
         raise UndecodableError(f"{UNREADABLE}: {len(payload)} bytes are no {name}") from broken
     return Delivery(
         event=event,
-        id=look(headers, CE_ID) or look(headers, MESSAGE_ID) or f"{subject}/{stream_sequence}",
+        id=_id(headers) or f"{subject}/{stream_sequence}",
         subject=subject,
         key=parse_subject(subject).key,
         stream_sequence=stream_sequence,
@@ -140,7 +140,14 @@ def story_of(delivery: Delivery) -> Story:
     return Story(headers.get(TRACEPARENT, ""), headers.get(CORRELATION, ""), delivery.id)
 
 
+_CE_ID_MARK = mark_of(CE_ID)
 _MARKS = {name: mark_of(name) for name in (CE_ID, MESSAGE_ID, CORRELATION, TRACEPARENT)}
+
+
+def _id(headers: Mapping[str, str]) -> str | None:
+    if type(headers) is Headers and (found := headers.find(_CE_ID_MARK)):
+        return found
+    return headers.get(CE_ID) or headers.get(MESSAGE_ID)
 
 
 def look(headers: Mapping[str, str], name: str) -> str | None:

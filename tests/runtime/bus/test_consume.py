@@ -11,6 +11,7 @@ from nats.aio.msg import Msg
 from nats.js.client import JetStreamContext
 
 from services.runtime.bus.handling import RetryPolicy
+from services.runtime.bus.lane import PREFETCH
 from services.runtime.fatal import FatalError
 from services.runtime.health import Health, State
 from services.runtime.ports import Delivery, Subscription
@@ -207,6 +208,32 @@ async def test_events_nobody_wants_are_acknowledged_unseen(nats_server: NatsServ
         await until(lambda: got.deliveries)
         await until_async(lambda: unacknowledged(running, "analysis_engine"), 0)
     assert got.events == [ticks(1)]
+
+
+async def test_a_slow_consumer_has_a_bounded_number_of_events_in_hand_and_gets_all_of_them(
+    nats_server: NatsServer,
+) -> None:
+    go_on = asyncio.Event()
+    got = Collector()
+
+    async def handler(deliveries: Sequence[Delivery]) -> None:
+        await go_on.wait()
+        await got(deliveries)
+
+    async with process(nats_server, "data_pipeline") as running:
+        await running.bus.subscribe(Subscription((PriceTickReceived,), handler, max_batch=16))
+        await running.bus.publish_many([ticks(number) for number in range(1, 1001)])
+        jetstream = await jetstream_of(running)
+
+        async def in_hand() -> int:
+            info = await jetstream.consumer_info("MARKETDATA_MARKET", "data_pipeline_11")
+            return info.num_ack_pending or 0
+
+        await until_async(in_hand, PREFETCH)
+        assert await running.bus.pending("data_pipeline", PriceTickReceived) == 1000
+        go_on.set()
+        await until(lambda: len(got.deliveries) == 1000)
+    assert got.events == [ticks(number) for number in range(1, 1001)]
 
 
 async def test_work_longer_than_the_ack_wait_is_not_delivered_twice(nats_server: NatsServer) -> None:

@@ -7,11 +7,15 @@ import json
 import pytest
 from fxmesh.marketdata.v1.events_pb2 import PriceTickReceived
 
-from services.runtime.bus import lane
-from services.runtime.bus.lane import Lane
+from services.runtime.bus import BusMetrics, Link, RetryPolicy, lane
+from services.runtime.bus.consume import Consumer
+from services.runtime.bus.dispatch import Dispatcher
+from services.runtime.bus.lane import Item, Lane
+from services.runtime.bus.parking import Parking
+from services.runtime.bus.publish import Publisher
 from services.runtime.ports import Subscription
 from tests.kit.buses import Collector, process
-from tests.kit.events import ticks
+from tests.kit.events import quiet_log, ticks
 from tests.kit.nats import NatsServer, until
 
 pytestmark = pytest.mark.integration
@@ -43,3 +47,33 @@ async def test_a_request_whose_end_is_not_told_is_made_anew_and_no_durable_is_ca
         await until(lambda: "data_pipeline_11" in ended)
         await running.bus.publish(ticks(1))
         await until(lambda: got.events == [ticks(1)])
+
+
+def unheard(failure: BaseException) -> None:
+    raise failure
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(b"$JS.ACK.", b""), (b"$JS.ACK.hub.ABCDEF.", b""), (b"$JS.ACK.hub.ABCDEF.", b".random")],
+    ids=["stream first", "domain and account first", "and a token at the end"],
+)
+def test_an_event_is_known_by_what_acknowledges_it(
+    before: bytes, after: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    link = Link("nats://127.0.0.1:1", "test", quiet_log())
+    kept = Parking(link, Publisher(link, (), quiet_log(), 1.0), "data_pipeline", quiet_log())
+    got: list[tuple[str, Item]] = []
+    monkeypatch.setattr(Lane, "on_event", lambda self, item: got.append((self.durable, item)))
+    wanted = Subscription((PriceTickReceived,), Collector())
+    dispatcher = Dispatcher(
+        "data_pipeline", [wanted], kept, unheard, quiet_log(), BusMetrics(), RetryPolicy()
+    )
+    consumer = Consumer(link, "data_pipeline", dispatcher, unheard, quiet_log())
+
+    reply = before + b"MARKETDATA_MARKET.data_pipeline_11.2.7.9.1700000000000000000.3" + after
+    consumer._on_message(b"some.subject", reply, b"payload", b"")
+    consumer._on_message(b"some.subject", reply.replace(b"_11", b"_77"), b"payload", b"")  # of nobody here
+
+    ((durable, item),) = got
+    assert (durable, item.deliveries, item.sequence, item.reply) == ("data_pipeline_11", 2, 7, reply)

@@ -11,11 +11,13 @@ import pytest
 from fxmesh.analysis.v1.events_pb2 import SignalGenerated
 from fxmesh.trading.v1.events_pb2 import OrderPlaced
 from nats import errors
+from nats.js.client import JetStreamContext
 
 from services.errors import FxError, Kind
 from services.runtime.bus import parking
 from services.runtime.bus.letters import Letters
 from services.runtime.bus.naming import dead_letter_subject
+from services.runtime.bus.parking import Order, Parking
 from services.runtime.bus.swift import SwiftClient
 from services.runtime.ports import Delivery, Subscription
 from tests.kit.buses import Collector, Process, process
@@ -170,6 +172,28 @@ async def test_an_undecodable_event_is_a_letter_that_nothing_waits_behind(nats_s
         assert (again.original.payload, again.redrives, again.parks_key) == (b"\xff\xff", 1, False)
         await running.bus.publish(signal(3))
         await until(lambda: got.effects["EURUSD"] == [1, 2, 3])
+
+
+async def test_an_order_that_is_heard_before_it_is_stored_is_carried_out(
+    nats_server: NatsServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    got = Consumer(1)
+    async with process(nats_server, NAME) as running:
+        await running.bus.subscribe(Subscription((SignalGenerated,), got))
+        await running.bus.publish(signal(1))
+        await settled(running)
+        letters = await letters_of(running)
+        (letter,) = await letters.find()
+        got.bad.clear()
+        read, early = Parking.orders, iter((True, True))
+
+        async def orders(self: Parking, jetstream: JetStreamContext) -> list[Order]:
+            return [] if next(early, False) else await read(self, jetstream)
+
+        monkeypatch.setattr(Parking, "orders", orders)
+        number = await letters.order("redrive", letter)
+        await until_async(lambda: letters.is_carried_out(number), expected=True)
+    assert got.effects == {"EURUSD": [1]}
 
 
 STEPS = ("dlq.", "parked.", "$JS.ACK.", "$JS.API.STREAM.MSG.DELETE.")
