@@ -66,3 +66,11 @@ def test_a_halted_account_refuses_and_resumes(fxmesh: Fxmesh, account: str) -> N
     (state,) = fxmesh("resume", "--account", account, "--json").data["accounts"]
     assert state["tradingState"] == "TRADING_STATE_ACTIVE"
     assert fxmesh("halt", "--account", "nobody").code == 4
+
+
+@pytest.mark.parametrize("command", ["halt", "resume"])
+def test_the_kill_switch_does_not_guess_whom_an_argument_means(typed: Fxmesh, command: str) -> None:
+    done = typed(command, "demo")
+    assert (done.code, done.out) == (2, "")
+    assert f"Did you mean `fxmesh {command} --account demo`?" in done.err
+    assert "nothing was sent" in done.err
