@@ -23,17 +23,27 @@ import structlog
 from interceptors.calls import ClientCall
 from interceptors.outcomes import Outcome, outcome
 from interceptors.plan import Hook
-from interceptors.window import Window
+from interceptors.window import SECONDS, Window
 from services.errors import FxError, Kind
 from services.runtime.policy import BUILT_IN, MethodPolicy
 
 OPEN_S = 5.0
 PROBES = 3
 _BUSY = 20
+_SHARE = 0.5
 _IN_A_ROW = 5
 _TOTAL_S = 1.0
 
 _log = structlog.get_logger("fxmesh.mesh")
+
+
+def in_words() -> str:
+    """The rule, for whoever asks what applies."""
+    return (
+        f"one a target: opens when {_SHARE:.0%} of at least {_BUSY} attempts of {SECONDS} s failed, "
+        f"or {_IN_A_ROW} in a row (of more attempts: for {_TOTAL_S:g} s); "
+        f"open {OPEN_S:g} s, then {PROBES} probes"
+    )
 
 
 class State(Enum):
@@ -128,7 +138,7 @@ class Breaker:
 
     def _too_many(self, now: float) -> bool:
         attempts, failures = self._window.first, self._window.second
-        if attempts >= _BUSY and failures * 2 >= attempts:
+        if attempts >= _BUSY and failures >= attempts * _SHARE:
             return True
         total = attempts < _BUSY or now - self._failing_since >= _TOTAL_S
         return total and self._in_a_row >= _IN_A_ROW

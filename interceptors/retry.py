@@ -42,6 +42,19 @@ _NEVER_S = -1.0
 _WHOLE = re.compile(r"[0-9]{1,9}", re.ASCII).fullmatch
 
 
+def retried(method: MethodPolicy) -> bool:
+    """Whether calls of `method` are sent again: they may be repeated, and stream no requests."""
+    return method.repeatable and method.shape in _SHAPES and method.path not in BUILT_IN
+
+
+def in_words() -> str:
+    """The rule, for whoever asks what applies."""
+    return (
+        f"at most {ATTEMPTS} attempts on UNAVAILABLE, {_FIRST_S:g} s apart, doubling to {_LONGEST_S:g} s, "
+        f"± {_JITTER:.0%}"
+    )
+
+
 class Retries:
     """The retries of one process. `random` decides on the jitter; `now` and `sleep` share a clock."""
 
@@ -65,7 +78,7 @@ class Retries:
 
     def hook(self, method: MethodPolicy) -> Hook[ClientCall] | None:
         """Wraps calls of a method that may be repeated."""
-        if not method.repeatable or method.shape not in _SHAPES or method.path in BUILT_IN:
+        if not retried(method):
             return None
         bucket = self.buckets.setdefault(method.service, Bucket(method.service))
         return Hook(wrap=lambda proceed: _Attempts(self, bucket, proceed))

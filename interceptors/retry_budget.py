@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import structlog
 
-from interceptors.window import Window
+from interceptors.window import SECONDS, Window
 
 TOKENS = 10.0
 _FLOOR = TOKENS / 2
@@ -19,6 +19,14 @@ _AT_LEAST = 10
 """Retries that a client may make in ten seconds however few calls it makes: a quiet one may retry at all."""
 
 _log = structlog.get_logger("fxmesh.mesh")
+
+
+def in_words() -> str:
+    """The rule, for whoever asks what applies."""
+    return (
+        f"of a target {TOKENS:g} tokens: a failure takes 1, an answer gives {_PER_ANSWER:g}, none at "
+        f"{_FLOOR:g} or less; of a client {_SHARE:.0%} of its calls of {SECONDS} s, and {_AT_LEAST} always"
+    )
 
 
 class Bucket:

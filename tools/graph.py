@@ -19,6 +19,8 @@ from google.api import annotations_pb2
 from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import Descriptor, MethodDescriptor
 
+from interceptors import breaker, retry, retry_budget
+from services.runtime import ejection
 from services.runtime.limits import PROTECTED
 from services.runtime.policy import (
     BUILT_IN,
@@ -57,6 +59,11 @@ Written by `tools/graph.py` from the contracts; do not edit. A test compares it 
 each comes from. Bulkhead: the group whose slots a call takes. Cost: tokens of the caller's rate. Overload:
 whether calls are shed when a process cannot keep up. Cache: how long a caller may keep an answer, and what
 drops it before. What it all means: [mesh.md](mesh.md).
+"""
+
+FAILURES_FOOT = """Attempts and budget hold for methods that may be repeated and stream no requests; others
+are sent once. Health and reflection are sent once and have no breaker. With `FXMESH_DISCOVERY=dns` nothing is
+ejected.
 """
 
 
@@ -169,7 +176,7 @@ def policies_page(services: tuple[ServicePolicy, ...]) -> str:
     """docs/policies.md: a table a service, then the built-in ones."""
     groups = [(each.full_name, method_policies(each.full_name)) for each in services]
     groups.append(("Built-in services", tuple(BUILT_IN.values())))
-    lines = [POLICIES_HEAD]
+    lines = [POLICIES_HEAD, *_of_failures()]
     for title, methods in groups:
         lines += [f"## {title}", ""]
         lines += ["| method | bulkhead | cost | overload | repeat | cache | request | traced |"]
@@ -179,6 +186,19 @@ def policies_page(services: tuple[ServicePolicy, ...]) -> str:
         ]
         lines.append("")
     return "\n".join(lines)
+
+
+def _of_failures() -> list[str]:
+    """What callers do about failures: the same whatever the method."""
+    rules = {
+        "attempts": retry.in_words(),
+        "retry budget": retry_budget.in_words(),
+        "circuit breaker": breaker.in_words(),
+        "outlier ejection": ejection.in_words(),
+    }
+    lines = ["## Failures, as callers take them", "", "| concern | rule |", "|---|---|"]
+    lines += [f"| {concern} | {rule} |" for concern, rule in rules.items()]
+    return [*lines, "", *FAILURES_FOOT.splitlines(), ""]
 
 
 def _policy_row(policy: MethodPolicy, name: str) -> str:

@@ -19,5 +19,6 @@ def end_connections(port: int) -> None:
     """End those that callers have to `port` of this process. Who listens there goes on listening."""
     for each in psutil.Process().net_connections(kind="tcp"):
         if each.laddr.port == port and each.raddr:
+            # One that the caller has just closed is no connection any more.
             with suppress(OSError), socket.socket(fileno=os.dup(each.fd)) as connection:
                 connection.shutdown(socket.SHUT_RDWR)

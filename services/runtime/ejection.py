@@ -28,6 +28,14 @@ _FORGOTTEN_S = 2 * LONGEST_S
 _log = structlog.get_logger("fxmesh.mesh")
 
 
+def in_words() -> str:
+    """The rule, for whoever asks what applies."""
+    return (
+        f"an instance that leaves {IN_A_ROW} attempts in a row unanswered is out for {FIRST_S:g} s, "
+        f"then twice as long, at most {LONGEST_S:g} s; never the last one"
+    )
+
+
 class Member(Endpoint):
     """One instance of a rotation and what its last attempts say of it."""
 

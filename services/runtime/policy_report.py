@@ -16,7 +16,9 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor import MethodDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
+from interceptors import breaker, retry, retry_budget
 from interceptors.faults import Rule, parse
+from services.runtime import ejection
 from services.runtime.fatal import FatalError
 from services.runtime.limits import BUILT_IN_GROUP, POOLS, PROTECTED, Limits, Rate
 from services.runtime.policy import BUILT_IN, METADATA_BYTES, MethodPolicy
@@ -93,6 +95,7 @@ class _Report:
         rules = "none" if self._built_in else "the rules of its fields, before the handler"
         yield Line("validation", rules, self._said("(buf.validate.field) of the request's fields"))
         yield self._retry()
+        yield from self._failures()
         yield self._cache()
         traced = "every call begins one" if policy.traced else "the share of FXMESH_TRACE_SAMPLE begins one"
         yield Line("trace", traced, self._set("traced"))
@@ -157,6 +160,15 @@ class _Report:
             text = f"may be repeated under the same {policy.idempotency_key}"
             return Line("retry", text, self._option("idempotency_key"))
         return Line("retry", "never", f"{_MESH}: neither idempotency_level nor idempotency_key")
+
+    def _failures(self) -> Iterator[Line]:
+        """What a caller does about failures, the same for every method it does it for."""
+        again = retry.retried(self._policy)
+        none = "none: calls are sent once"
+        yield Line("attempts", retry.in_words() if again else none, _MESH)
+        yield Line("retry budget", retry_budget.in_words() if again else none, _MESH)
+        yield Line("breaker", "none" if self._built_in else breaker.in_words(), _MESH)
+        yield Line("ejection", ejection.in_words(), f"{_MESH}; with FXMESH_DISCOVERY=dns none")
 
     def _cache(self) -> Line:
         policy = self._policy

@@ -45,7 +45,7 @@ from services.runtime.settings import RuntimeSettings
 from services.runtime.telemetry import Telemetry, begin
 from services.runtime.tls import certificates
 from services.runtime.traces import ContextTracer
-from services.runtime.watch import check_dependency, watch_dependency, watch_peers
+from services.runtime.watch import check_dependency, watch_dependency, watch_peers, watch_standing
 
 if TYPE_CHECKING:
     from services.runtime.certificates import Certificates
@@ -191,6 +191,8 @@ class Process:
         self._keep_running(stack, "bus watch", backbone.watch)
         if grounds.identity is not None:
             self._keep_running(stack, "signing keys", grounds.identity.keys.watch)
+            standing = partial(watch_standing, policy.name, grounds.identity.authenticator, grounds.health)
+            self._keep_running(stack, "own identity", standing)
         cache = Cache()
         await backbone.bus.observe(
             Observation(cache_events(policy), cache.hear, cache.turn_on, cache.turn_off)

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 DRAIN_S = 20.0
 _LAST_WORDS_S = 0.2
 """How long open streams live on after NOT_SERVING, so that health watchers are told before they are cut."""
+_SENT_S = 0.05
+"""How long the last answers have to leave before their connections end."""
 _SETTLE_S = 0.05
 """How long the end of a request stream may turn out a cancellation: three times the longest measured."""
 
@@ -107,7 +109,7 @@ class MeshServer:
         await self._statuses.stop_serving()
         await asyncio.sleep(_LAST_WORDS_S)
         await self._drain.run(grace_s)
-        await asyncio.sleep(_SETTLE_S)
+        await asyncio.sleep(_SENT_S)
         end_connections(self.port)
         await self._server.stop(None)
 

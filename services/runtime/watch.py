@@ -1,5 +1,5 @@
 """Loops that keep a process's health true: its own dependencies every few seconds, its peers as they come and
-go.
+go, and whether peers still take its calls.
 """
 
 from __future__ import annotations
@@ -7,12 +7,15 @@ from __future__ import annotations
 import asyncio
 
 from services.runtime.health import Health
+from services.runtime.identity.authenticator import Authenticator
 from services.runtime.mesh import Dependency
 from services.runtime.policy import ServicePolicy, service_policy
 from services.runtime.ports import Registry
 
 _EVERY_S = 5.0
 _CHECK_TIMEOUT_S = 5.0
+_STANDING_EVERY_S = 1.0
+_STANDING = "own identity"
 
 
 async def check_dependency(dependency: Dependency, health: Health) -> None:
@@ -47,3 +50,19 @@ async def watch_peers(policy: ServicePolicy, registry: Registry, health: Health)
             else:
                 health.down(name, "no instance is running")
         await registry.changed()
+
+
+async def watch_standing(service: str, authenticator: Authenticator, health: Health) -> None:
+    """Tell until cancelled whether the identity of this process, by folder name, is revoked: it goes on
+    serving and none of its calls is taken, which would else show as failures of all that needs a peer.
+    """
+    revoked = False
+    while True:
+        was, revoked = revoked, service in authenticator.known.denied_services
+        if revoked and not was:
+            health.starting(_STANDING, required=False)
+            remedy = f"take it back with `fxmesh keys allow --service {service}`"
+            health.down(_STANDING, f"revoked: peers refuse its calls; {remedy}")
+        elif was and not revoked:
+            health.up(_STANDING)
+        await asyncio.sleep(_STANDING_EVERY_S)

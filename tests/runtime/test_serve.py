@@ -208,7 +208,7 @@ async def test_callers_without_pause_never_read_that_they_cancelled(served: Serv
 
     drained = False
     callers = [asyncio.ensure_future(call()) for _ in range(64)]
-    await until(lambda: codes[grpc.StatusCode.OK] > 200)
+    await until(lambda: codes[grpc.StatusCode.OK] > 200, seconds=60)
     await served.server.drain()
     drained = True
     await asyncio.gather(*callers)

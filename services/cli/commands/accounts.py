@@ -18,6 +18,7 @@ from services.cli.options import (
     NumberOption,
     RequestIdOption,
 )
+from services.cli.output import CliError, ExitCode
 
 
 class Switch(StrEnum):
@@ -33,6 +34,8 @@ ReconcileOption = Annotated[
     bool, typer.Option("--reconcile", help="Compare the books with what fills and postings alone give.")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.")]
+_ANYTHING = {"allow_extra_args": True}
+"""The command itself says what is wrong with an argument."""
 SwitchOption = Annotated[bool, typer.Option("--auto-trade", help="Trade signals by itself.")]
 
 
@@ -57,11 +60,15 @@ def register(app: typer.Typer) -> None:
     app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
     app.command(epilog=output.examples("fxmesh risk", "fxmesh risk demo --json"))(risk)
     app.command(
+        context_settings=_ANYTHING,
         epilog=output.examples(
             "fxmesh halt", "fxmesh halt --account demo --reason 'news'", "fxmesh halt --reducing"
-        )
+        ),
     )(halt)
-    app.command(epilog=output.examples("fxmesh resume", "fxmesh resume --account demo"))(resume)
+    app.command(
+        context_settings=_ANYTHING,
+        epilog=output.examples("fxmesh resume", "fxmesh resume --account demo"),
+    )(resume)
 
 
 def account(
@@ -153,6 +160,7 @@ def ledger(
 
 
 def halt(
+    given: typer.Context,
     account: AnyAccountOption = "",
     reducing: Annotated[
         bool, typer.Option("--reducing", help="Let through what reduces a position.")
@@ -169,11 +177,13 @@ def halt(
     """
     from services.cli.requests import accounts as requests
 
+    _refuse_arguments("halt", given)
     state = "reducing" if reducing else "halted"
     Caller(home, address, json).run(lambda link: requests.set_state(link, account, state, reason, request_id))
 
 
 def resume(
+    given: typer.Context,
     account: AnyAccountOption = "",
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
@@ -184,6 +194,15 @@ def resume(
     """Trade again after `halt`, in one account or all."""
     from services.cli.requests import accounts as requests
 
+    _refuse_arguments("resume", given)
     Caller(home, address, json).run(
         lambda link: requests.set_state(link, account, "active", reason, request_id)
     )
+
+
+def _refuse_arguments(command: str, given: typer.Context) -> None:
+    """An account where an option is wanted: neither that one nor all are meant for sure."""
+    if given.args:
+        message = f"fxmesh {command} takes the account as an option, and without one all; nothing was sent."
+        hint = f"Did you mean `fxmesh {command} --account {given.args[0]}`?"
+        raise CliError("USAGE", message, hint, ExitCode.USAGE)

@@ -80,3 +80,11 @@ def test_the_ledger_and_its_double_entry(fxmesh: Fxmesh, account: str) -> None:
     (made,) = fxmesh("ledger", account, "--postings", "--json").data["transactions"]
     assert (made["kind"], made["entry"]) == ("TRANSACTION_KIND_DEPOSIT", "1")
     assert fxmesh("ledger", "nobody", "--json").error["reason"] == "UNKNOWN_ACCOUNT"
+
+
+@pytest.mark.parametrize("command", ["halt", "resume"])
+def test_the_kill_switch_does_not_guess_whom_an_argument_means(typed: Fxmesh, command: str) -> None:
+    done = typed(command, "demo")
+    assert (done.code, done.out) == (2, "")
+    assert f"Did you mean `fxmesh {command} --account demo`?" in done.err
+    assert "nothing was sent" in done.err

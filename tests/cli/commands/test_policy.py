@@ -9,7 +9,9 @@ from typing import Any
 
 import pytest
 
+from interceptors import breaker
 from services.cli.main import main
+from services.runtime import ejection
 from services.runtime.policy import BUILT_IN, method_policies, service_policies
 
 PLACE = "fxmesh.trading.v1.TradingService/PlaceOrder"
@@ -68,6 +70,30 @@ def test_each_concern_says_what_applies_and_where_that_comes_from(
     assert shown["cache"] == ("never cached", "default of the mesh")
     assert shown["faults"] == ("none", "default of the mesh: no drill is on")
     assert shown["REST form"] == ("POST /api/v1/trading/orders", f"{TRADING_PROTO}: (google.api.http)")
+
+
+def test_what_callers_do_about_failures_is_shown_as_the_mesh_has_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(breaker, "OPEN_S", 7.5)
+    monkeypatch.setattr(ejection, "LONGEST_S", 77.0)
+    shown = concerns(monkeypatch, capsys, PLACE)
+    assert shown["attempts"][0].startswith("at most 3 attempts on UNAVAILABLE, 0.1 s apart, doubling to 1 s")
+    assert "of a client 10% of its calls of 10 s" in shown["retry budget"][0]
+    assert "50% of at least 20 attempts" in shown["breaker"][0]
+    assert "open 7.5 s, then 3 probes" in shown["breaker"][0]
+    assert "at most 77 s; never the last one" in shown["ejection"][0]
+
+
+@pytest.mark.parametrize(
+    ("method", "broken"), [("UploadTickFile", "one a target"), ("grpc.health.v1.Health/Check", "none")]
+)
+def test_what_is_sent_once_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], method: str, broken: str
+) -> None:
+    shown = concerns(monkeypatch, capsys, method)
+    assert shown["attempts"][0] == shown["retry budget"][0] == "none: calls are sent once"
+    assert shown["breaker"][0].startswith(broken)
 
 
 def test_the_standard_option_is_named_where_it_decides(

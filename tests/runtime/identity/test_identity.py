@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from services.errors import FxError, Kind
+from services.runtime import watch
 from services.runtime.clock import WallClock
 from services.runtime.fatal import FatalError
+from services.runtime.health import Health, State, Status
 from services.runtime.identity.identity import begin, own_token
 from services.runtime.identity.issuer import KEY_SET
 from services.runtime.identity.jwks import KeySet, fetcher
 from services.runtime.identity.rights import rights
+from services.runtime.identity.snapshot import Denial, of
 from services.runtime.identity.tokens import TokenVerifier
 from services.runtime.settings import RuntimeSettings
 from tests.kit.identity import LOG, TRUST, Still, Trusted
+from tests.kit.nats import until
 
 ADDRESS = "https://issuer.example/keys"
 
@@ -85,3 +90,27 @@ def test_an_address_is_asked_over_tls_that_is_checked(tmp_path: Path) -> None:
         fetcher(tmp_path / "nothing.pem", None)
     with pytest.raises(OSError, match="refused"):
         fetcher(None, None)("https://127.0.0.1:1/keys")
+
+
+async def test_a_process_tells_that_its_own_identity_is_revoked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watch, "_STANDING_EVERY_S", 0.001)
+    authenticator = Trusted(tmp_path / "secrets").authenticator
+    health = Health()
+    health.started()
+
+    def told() -> list[tuple[str, State]]:
+        return [(each.name, each.state) for each in health.dependencies()]
+
+    watching = asyncio.create_task(watch.watch_standing("market_data", authenticator, health))
+    authenticator.follow(of([], [Denial(service="trading_gateway")]))
+    await asyncio.sleep(0)
+    assert told() == []
+    authenticator.follow(of([], [Denial(service="market_data")]))
+    await until(lambda: told() == [("own identity", State.DOWN)])
+    assert health.status is Status.DEGRADED
+    assert "`fxmesh keys allow --service market_data`" in health.dependencies()[0].detail
+    authenticator.follow(of([]))
+    await until(lambda: health.status is Status.SERVING)
+    watching.cancel()
