@@ -75,7 +75,7 @@ class Dispatcher:
         Raises nats errors.
         """
         parked: dict[Worker, list[str]] = {worker: [] for worker in self._workers.values()}
-        for key, subject in (await self._parking.load(session.jetstream)).items():
+        for key, subject in (await self._parking.load(session)).items():
             if (worker := self._worker(subject)) is not None:
                 parked.setdefault(worker, []).append(key)
         for worker, keys in parked.items():
@@ -117,7 +117,7 @@ class Dispatcher:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _look(self, session: Session) -> None:
-        for order in await self._parking.orders(session.jetstream):
+        for order in await self._parking.orders(session):
             if order.number not in self._ordered:
                 self._ordered.add(order.number)
                 self._obey(order)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,9 +25,22 @@ from services.runtime.bus import BusMetrics, Link, NatsBus
 from services.runtime.bus.client import BusClient, Violation
 from services.runtime.bus.credentials import Credentials, inbox_prefix
 from services.runtime.bus.events import event_type_named
-from services.runtime.bus.naming import Stream, subject
+from services.runtime.bus.looking import Look, look_of
+from services.runtime.bus.naming import (
+    Stream,
+    dead_letter_subject,
+    order_subject,
+    parked_subject,
+    subject,
+)
 from services.runtime.bus.permissions import EDGE, OPERATOR, users
-from services.runtime.bus.streams import durable_config, ensure_stream
+from services.runtime.bus.streams import (
+    DEAD_LETTERS,
+    PARKED,
+    durable_config,
+    ensure_dead_letters,
+    ensure_stream,
+)
 from services.runtime.clock import WallClock
 from services.runtime.fatal import FatalError
 from services.runtime.identity.bucket import BUCKET as IDENTITY_BUCKET
@@ -178,6 +191,81 @@ async def test_a_durable_reads_no_more_than_its_name_says(guarded: Guarded) -> N
         asked = {"stream_name": stream.name, "config": wanted.evolve(filter_subject="fxmesh.>").as_dict()}
         answer = await client.request(create(stream, "data_pipeline"), json.dumps(asked).encode(), timeout=20)
         assert b'"error"' in answer.data
+
+
+CONSUMING = [each for each in SERVICES.values() if each.consumes]
+KEPT = {
+    DEAD_LETTERS: (dead_letter_subject,),
+    PARKED: (parked_subject, order_subject),
+}
+"""What the streams of all consumers hold, by the subjects it lies on."""
+
+
+@pytest.fixture(scope="module")
+def with_letters(guarded: Guarded) -> Guarded:
+    """Two messages of each consumer on each subject, from those who may put them there."""
+
+    async def fill(user: str, subject_of: Callable[[str, str], str], consumer: ServicePolicy) -> None:
+        async with guarded.connected(user) as client:
+            for number in (1, 2):
+                where = subject_of(consumer.name, address(consumer.consumes[0]))
+                await client.jetstream(timeout=20).publish(where, f"{consumer.name} {number}".encode())
+
+    async def fill_all() -> None:
+        async with guarded.connected(OPERATOR) as client:
+            await ensure_dead_letters(client.jetstream(timeout=20))
+        for each in CONSUMING:
+            await fill(each.name, dead_letter_subject, each)
+            await fill(each.name, parked_subject, each)
+            await fill(OPERATOR, order_subject, each)
+
+    asyncio.run(fill_all())
+    return guarded
+
+
+@pytest.mark.parametrize("service", CONSUMING, ids=lambda each: each.name)
+async def test_a_consumer_is_sent_what_it_keeps_and_nothing_of_others(
+    with_letters: Guarded, service: ServicePolicy
+) -> None:
+    others = [name for name in SERVICES if name != service.name]
+    async with with_letters.connected(service.name) as client:
+        look = Look(service.name)
+        for stream, kinds in KEPT.items():
+            create = f"$JS.API.CONSUMER.CREATE.{stream}.{look_of(service.name)}"
+            for subject_of in kinds:
+                seen: list[bytes | None] = []
+                own = subject_of(service.name, ">")
+                await look.through(client, stream, own, lambda each, seen=seen: not seen.append(each.data))  # type: ignore[misc]
+                assert seen == [f"{service.name} {number}".encode() for number in (1, 2)]
+                for foreign in (*(subject_of(other, ">") for other in others), ">"):
+                    await refused(client, f"{create}.{foreign}")
+                    # What the subject says is what counts: the server compares.
+                    config = {"name": look_of(service.name), "filter_subject": foreign}
+                    asked = json.dumps({"stream_name": stream, "config": config}).encode()
+                    answer = await client.request(f"{create}.{own}", asked, timeout=20)
+                    assert b'"error"' in answer.data
+            await refused(client, create)
+            await refused(client, f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":1}')
+            await refused(client, f"$JS.API.DIRECT.GET.{stream}", b'{"seq":1}')
+            for other in others:
+                await refused(client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{look_of(other)}")
+                await refused(client, f"$JS.API.CONSUMER.DELETE.{stream}.{look_of(other)}")
+
+
+@EVERY_SERVICE
+async def test_nobody_keeps_anything_for_another_or_gives_orders(
+    guarded: Guarded, service: ServicePolicy
+) -> None:
+    async with guarded.connected(service.name) as client:
+        for other in SERVICES:
+            await refused(client, order_subject(other, address(EVENTS[0])))
+            if other != service.name:
+                await refused(client, dead_letter_subject(other, address(EVENTS[0])))
+                await refused(client, parked_subject(other, address(EVENTS[0])))
+        if not service.consumes:
+            for stream in KEPT:
+                await refused(client, f"$JS.API.STREAM.MSG.GET.{stream}")
+                await refused(client, f"$JS.API.STREAM.MSG.DELETE.{stream}")
 
 
 @EVERY_SERVICE
