@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence, Sized
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -21,10 +21,11 @@ from prometheus_client import CollectorRegistry
 from services.cli import nats_users
 from services.cli.home import Home
 from services.errors import FxError, Kind
-from services.runtime.bus import BusMetrics, Link, NatsBus
+from services.runtime.bus import BusMetrics, Link, NatsBus, RetryPolicy
 from services.runtime.bus.client import BusClient, Violation
 from services.runtime.bus.credentials import Credentials, inbox_prefix
 from services.runtime.bus.events import event_type_named
+from services.runtime.bus.letters import Letters
 from services.runtime.bus.looking import Look, look_of
 from services.runtime.bus.naming import (
     Stream,
@@ -33,6 +34,7 @@ from services.runtime.bus.naming import (
     parked_subject,
     subject,
 )
+from services.runtime.bus.parking import REDRIVE
 from services.runtime.bus.permissions import EDGE, OPERATOR, users
 from services.runtime.bus.streams import (
     DEAD_LETTERS,
@@ -45,11 +47,11 @@ from services.runtime.clock import WallClock
 from services.runtime.fatal import FatalError
 from services.runtime.identity.bucket import BUCKET as IDENTITY_BUCKET
 from services.runtime.policy import ServicePolicy, cache_events, service_policies
-from services.runtime.ports import Instance, Subscription
+from services.runtime.ports import Delivery, Instance, Subscription
 from services.runtime.registry import NatsRegistry
-from tests.kit.buses import Collector
+from tests.kit.buses import QUICK, Collector
 from tests.kit.events import quiet_log
-from tests.kit.nats import NatsServer, find_program, until
+from tests.kit.nats import NatsServer, find_program, until, until_async
 
 pytestmark = pytest.mark.integration
 
@@ -84,9 +86,11 @@ class Guarded:
             await link.close()
 
     @asynccontextmanager
-    async def bus(self, service: ServicePolicy, metrics: BusMetrics | None = None) -> AsyncIterator[NatsBus]:
+    async def bus(
+        self, service: ServicePolicy, metrics: BusMetrics | None = None, retry: RetryPolicy | None = None
+    ) -> AsyncIterator[NatsBus]:
         link = self.link(service.name, metrics)
-        bus = NatsBus(link, service, WallClock(), quiet_log())
+        bus = NatsBus(link, service, WallClock(), quiet_log(), retry=retry)
         try:
             await bus.open()
             yield bus
@@ -314,6 +318,56 @@ async def test_an_event_travels_from_its_publisher_to_each_of_its_consumers(guar
                 await until_async_zero(trading, reader.name)
             assert registry.get_sample_value("fxmesh_bus_forbidden_total", {"operation": "publish"}) is None
     assert len(readers) > 1
+
+
+class Refusing(Collector):
+    """Gives up the first order it is given, until told otherwise."""
+
+    refuses = True
+
+    async def __call__(self, deliveries: Sequence[Delivery]) -> None:
+        if self.refuses and any(getattr(each.event, "revision", 0) == 1 for each in deliveries):
+            raise ValueError("not now")
+        await super().__call__(deliveries)
+
+
+@pytest.fixture
+def another(tmp_path: Path) -> Iterator[Guarded]:
+    """A server like it, on which nobody was yet."""
+    another = Guarded(tmp_path)
+    another.server.start()
+    yield another
+    another.server.stop()
+
+
+async def test_a_consumer_settles_its_dead_letters_with_what_it_may(another: Guarded) -> None:
+    """Given up, parked behind, redriven and removed, on a server that bounds everybody."""
+    orders = [OrderPlaced(order_id=f"o-{each}", account_id="demo", revision=each) for each in (1, 2, 3)]
+    reader, refusing, metrics = "data_pipeline", Refusing(), BusMetrics(registry := CollectorRegistry())
+    async with (
+        another.bus(SERVICES["trading_gateway"]) as trading,
+        another.bus(SERVICES[reader], metrics, QUICK) as bus,
+        another.connected(OPERATOR) as operator,
+    ):
+        await bus.subscribe(Subscription((OrderPlaced,), refusing))
+        letters = Letters(operator)
+        await trading.publish(orders[0])
+        await until_async(lambda: _count(letters.find(consumer=reader)), 1)
+        await trading.publish(orders[1])
+        await until_async(lambda: _count(letters.waiting()), 1)
+        refusing.refuses = False
+        number = await letters.order(REDRIVE, (await letters.find())[0])
+        await until_async(lambda: letters.is_carried_out(number), expected=True)
+        await trading.publish(orders[2])
+        await until(lambda: refusing.events == orders)
+        assert await letters.find() == []
+        assert await letters.waiting() == {}
+    for operation in ("publish", "subscription"):
+        assert registry.get_sample_value("fxmesh_bus_forbidden_total", {"operation": operation}) is None
+
+
+async def _count(found: Awaitable[Sized]) -> int:
+    return len(await found)
 
 
 async def until_async_zero(bus: NatsBus, consumer: str) -> None:
