@@ -7,9 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence, Sized
-from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,111 +18,27 @@ from prometheus_client import CollectorRegistry
 from services.cli import nats_users
 from services.cli.home import Home
 from services.errors import FxError, Kind
-from services.runtime.bus import BusMetrics, Link, NatsBus, RetryPolicy
+from services.runtime.bus import BusMetrics, Link, NatsBus
 from services.runtime.bus.client import BusClient, Violation
 from services.runtime.bus.credentials import Credentials, inbox_prefix
 from services.runtime.bus.events import event_type_named
-from services.runtime.bus.letters import Letters
-from services.runtime.bus.looking import Look, look_of
-from services.runtime.bus.naming import (
-    Stream,
-    dead_letter_subject,
-    order_subject,
-    parked_subject,
-    subject,
-)
-from services.runtime.bus.parking import REDRIVE
+from services.runtime.bus.naming import Stream
 from services.runtime.bus.permissions import EDGE, OPERATOR, users
-from services.runtime.bus.streams import (
-    DEAD_LETTERS,
-    PARKED,
-    durable_config,
-    ensure_dead_letters,
-    ensure_stream,
-)
+from services.runtime.bus.streams import durable_config
 from services.runtime.clock import WallClock
 from services.runtime.fatal import FatalError
 from services.runtime.identity.bucket import BUCKET as IDENTITY_BUCKET
-from services.runtime.policy import ServicePolicy, cache_events, service_policies
-from services.runtime.ports import Delivery, Instance, Subscription
+from services.runtime.policy import ServicePolicy, cache_events
+from services.runtime.ports import Instance, Subscription
 from services.runtime.registry import NatsRegistry
-from tests.kit.buses import QUICK, Collector
+from tests.kit.buses import Collector
 from tests.kit.events import quiet_log
-from tests.kit.nats import NatsServer, find_program, until, until_async
+from tests.kit.guarded import EVENTS, EVERY_SERVICE, SERVICES, STREAMS, Guarded, address, guarded, refused
+from tests.kit.nats import NatsServer, until
+
+__all__ = ["guarded"]
 
 pytestmark = pytest.mark.integration
-
-SERVICES = {each.name: each for each in service_policies()}
-EVENTS = tuple(name for each in SERVICES.values() for name in each.publishes)
-STREAMS = tuple(dict.fromkeys(event_type_named(name).stream for name in EVENTS))
-EVERY_SERVICE = pytest.mark.parametrize("service", SERVICES.values(), ids=SERVICES)
-
-
-class Guarded:
-    """A server that asks who connects, and the passwords it knows."""
-
-    def __init__(self, folder: Path) -> None:
-        self.home = Home.at(folder)
-        nats_users.issue(self.home, SERVICES.values())
-        self.server = NatsServer(find_program(), folder, self.home.nats_users)
-
-    def link(self, user: str, metrics: BusMetrics | None = None) -> Link:
-        told = nats_users.environment(self.home, user)
-        known = Credentials(told["FXMESH_NATS_USER"], Path(told["FXMESH_NATS_PASSWORD_FILE"]))
-        heard = (metrics or BusMetrics()).forbidden
-        link = Link(self.server.url, user, quiet_log(), known, forbidden=heard)
-        link.open()
-        return link
-
-    @asynccontextmanager
-    async def connected(self, user: str) -> AsyncIterator[BusClient]:
-        link = self.link(user)
-        try:
-            yield (await link.session(timeout_s=20)).client
-        finally:
-            await link.close()
-
-    @asynccontextmanager
-    async def bus(
-        self, service: ServicePolicy, metrics: BusMetrics | None = None, retry: RetryPolicy | None = None
-    ) -> AsyncIterator[NatsBus]:
-        link = self.link(service.name, metrics)
-        bus = NatsBus(link, service, WallClock(), quiet_log(), retry=retry)
-        try:
-            await bus.open()
-            yield bus
-        finally:
-            await bus.close()
-            await link.close()
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guarded]:
-    """The server, with every stream of the contracts on it, as after a first start."""
-    guarded = Guarded(tmp_path_factory.mktemp("guarded"))
-    guarded.server.start()
-
-    async def fill() -> None:
-        async with guarded.connected(OPERATOR) as client:
-            for stream in STREAMS:
-                await ensure_stream(client.jetstream(), stream)
-
-    asyncio.run(fill())
-    yield guarded
-    guarded.server.stop()
-
-
-async def refused(client: BusClient, subject: str, payload: bytes = b"{}") -> None:
-    """A request there is refused, and at once."""
-    asked = time.monotonic()
-    with pytest.raises(FxError) as error:
-        await client.request(subject, payload, timeout=30)
-    assert (error.value.kind, error.value.reason) == (Kind.PERMISSION_DENIED, "BUS_FORBIDDEN")
-    assert time.monotonic() - asked < 20
-
-
-def address(event: str) -> str:
-    return subject(event, event_type_named(event).stream.retention, "some-key")
 
 
 @EVERY_SERVICE
@@ -197,81 +110,6 @@ async def test_a_durable_reads_no_more_than_its_name_says(guarded: Guarded) -> N
         assert b'"error"' in answer.data
 
 
-CONSUMING = [each for each in SERVICES.values() if each.consumes]
-KEPT = {
-    DEAD_LETTERS: (dead_letter_subject,),
-    PARKED: (parked_subject, order_subject),
-}
-"""What the streams of all consumers hold, by the subjects it lies on."""
-
-
-@pytest.fixture(scope="module")
-def with_letters(guarded: Guarded) -> Guarded:
-    """Two messages of each consumer on each subject, from those who may put them there."""
-
-    async def fill(user: str, subject_of: Callable[[str, str], str], consumer: ServicePolicy) -> None:
-        async with guarded.connected(user) as client:
-            for number in (1, 2):
-                where = subject_of(consumer.name, address(consumer.consumes[0]))
-                await client.jetstream(timeout=20).publish(where, f"{consumer.name} {number}".encode())
-
-    async def fill_all() -> None:
-        async with guarded.connected(OPERATOR) as client:
-            await ensure_dead_letters(client.jetstream(timeout=20))
-        for each in CONSUMING:
-            await fill(each.name, dead_letter_subject, each)
-            await fill(each.name, parked_subject, each)
-            await fill(OPERATOR, order_subject, each)
-
-    asyncio.run(fill_all())
-    return guarded
-
-
-@pytest.mark.parametrize("service", CONSUMING, ids=lambda each: each.name)
-async def test_a_consumer_is_sent_what_it_keeps_and_nothing_of_others(
-    with_letters: Guarded, service: ServicePolicy
-) -> None:
-    others = [name for name in SERVICES if name != service.name]
-    async with with_letters.connected(service.name) as client:
-        look = Look(service.name)
-        for stream, kinds in KEPT.items():
-            create = f"$JS.API.CONSUMER.CREATE.{stream}.{look_of(service.name)}"
-            for subject_of in kinds:
-                seen: list[bytes | None] = []
-                own = subject_of(service.name, ">")
-                await look.through(client, stream, own, lambda each, seen=seen: not seen.append(each.data))  # type: ignore[misc]
-                assert seen == [f"{service.name} {number}".encode() for number in (1, 2)]
-                for foreign in (*(subject_of(other, ">") for other in others), ">"):
-                    await refused(client, f"{create}.{foreign}")
-                    # What the subject says is what counts: the server compares.
-                    config = {"name": look_of(service.name), "filter_subject": foreign}
-                    asked = json.dumps({"stream_name": stream, "config": config}).encode()
-                    answer = await client.request(f"{create}.{own}", asked, timeout=20)
-                    assert b'"error"' in answer.data
-            await refused(client, create)
-            await refused(client, f"$JS.API.STREAM.MSG.GET.{stream}", b'{"seq":1}')
-            await refused(client, f"$JS.API.DIRECT.GET.{stream}", b'{"seq":1}')
-            for other in others:
-                await refused(client, f"$JS.API.CONSUMER.MSG.NEXT.{stream}.{look_of(other)}")
-                await refused(client, f"$JS.API.CONSUMER.DELETE.{stream}.{look_of(other)}")
-
-
-@EVERY_SERVICE
-async def test_nobody_keeps_anything_for_another_or_gives_orders(
-    guarded: Guarded, service: ServicePolicy
-) -> None:
-    async with guarded.connected(service.name) as client:
-        for other in SERVICES:
-            await refused(client, order_subject(other, address(EVENTS[0])))
-            if other != service.name:
-                await refused(client, dead_letter_subject(other, address(EVENTS[0])))
-                await refused(client, parked_subject(other, address(EVENTS[0])))
-        if not service.consumes:
-            for stream in KEPT:
-                await refused(client, f"$JS.API.STREAM.MSG.GET.{stream}")
-                await refused(client, f"$JS.API.STREAM.MSG.DELETE.{stream}")
-
-
 @EVERY_SERVICE
 async def test_a_service_does_not_touch_what_others_have_on_the_server(
     guarded: Guarded, service: ServicePolicy
@@ -318,56 +156,6 @@ async def test_an_event_travels_from_its_publisher_to_each_of_its_consumers(guar
                 await until_async_zero(trading, reader.name)
             assert registry.get_sample_value("fxmesh_bus_forbidden_total", {"operation": "publish"}) is None
     assert len(readers) > 1
-
-
-class Refusing(Collector):
-    """Gives up the first order it is given, until told otherwise."""
-
-    refuses = True
-
-    async def __call__(self, deliveries: Sequence[Delivery]) -> None:
-        if self.refuses and any(getattr(each.event, "revision", 0) == 1 for each in deliveries):
-            raise ValueError("not now")
-        await super().__call__(deliveries)
-
-
-@pytest.fixture
-def another(tmp_path: Path) -> Iterator[Guarded]:
-    """A server like it, on which nobody was yet."""
-    another = Guarded(tmp_path)
-    another.server.start()
-    yield another
-    another.server.stop()
-
-
-async def test_a_consumer_settles_its_dead_letters_with_what_it_may(another: Guarded) -> None:
-    """Given up, parked behind, redriven and removed, on a server that bounds everybody."""
-    orders = [OrderPlaced(order_id=f"o-{each}", account_id="demo", revision=each) for each in (1, 2, 3)]
-    reader, refusing, metrics = "data_pipeline", Refusing(), BusMetrics(registry := CollectorRegistry())
-    async with (
-        another.bus(SERVICES["trading_gateway"]) as trading,
-        another.bus(SERVICES[reader], metrics, QUICK) as bus,
-        another.connected(OPERATOR) as operator,
-    ):
-        await bus.subscribe(Subscription((OrderPlaced,), refusing))
-        letters = Letters(operator)
-        await trading.publish(orders[0])
-        await until_async(lambda: _count(letters.find(consumer=reader)), 1)
-        await trading.publish(orders[1])
-        await until_async(lambda: _count(letters.waiting()), 1)
-        refusing.refuses = False
-        number = await letters.order(REDRIVE, (await letters.find())[0])
-        await until_async(lambda: letters.is_carried_out(number), expected=True)
-        await trading.publish(orders[2])
-        await until(lambda: refusing.events == orders)
-        assert await letters.find() == []
-        assert await letters.waiting() == {}
-    for operation in ("publish", "subscription"):
-        assert registry.get_sample_value("fxmesh_bus_forbidden_total", {"operation": operation}) is None
-
-
-async def _count(found: Awaitable[Sized]) -> int:
-    return len(await found)
 
 
 async def until_async_zero(bus: NatsBus, consumer: str) -> None:
