@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -43,6 +44,13 @@ class Requests:
             if known[0] != content:
                 raise reused(request_id)
             return known[1]
+
+
+def derived_id(request_id: str) -> str:
+    """The same for the same request. What is made under it is found again when the process that made it died
+    before it could remember that.
+    """
+    return hashlib.sha256(request_id.encode()).hexdigest()[:24]
 
 
 def reused(request_id: str) -> FxError:

@@ -35,7 +35,6 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         serving,
         requests,
         mesh.clock,
-        mesh.ids,
     )
     return Service(
         servicer=WorkbenchServicer(training, registry, serving),

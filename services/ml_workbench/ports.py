@@ -118,10 +118,3 @@ class Clock(Protocol):
 
     async def sleep(self, seconds: float) -> None:
         """Wait."""
-
-
-class Ids(Protocol):
-    """Unique ids."""
-
-    def new(self) -> str:
-        """A new one."""

@@ -57,11 +57,15 @@ the size of "default".
 """
 
 KEY_RATE = Rate(2_000, 4_000)
-"""Of each API key."""
+"""Of each API key: half of what one process answers, so that no key takes a service from all others."""
 SERVICE_RATE = Rate(20_000, 40_000)
-"""Of each of the platform's own services: above what a process can answer."""
-ANONYMOUS_RATE = Rate(5_000, 10_000)
-"""Of each host whose callers show no credentials; on one machine all of them are one host."""
+"""Of each of the platform's own services: above what a process can answer. Pools and breakers hold a service
+back; a rate would cut the work it does for others in the middle.
+"""
+ANONYMOUS_RATE = SERVICE_RATE
+"""Of each host whose callers show no credentials. They get this far with identity off alone, on one machine:
+all on it are then one caller, and the platform's own services are among them.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from services.data_pipeline.adapters.catalogue import DuckCatalogue
 from services.data_pipeline.domain.datasets import DatasetSpec
 from services.data_pipeline.domain.executions import ExecutionState, PipelineKind
 from services.data_pipeline.domain.records import Span
@@ -272,3 +273,18 @@ async def test_features_of_a_time_use_only_bars_closed_by_then(depot: Depot, sha
     with pytest.raises(FxError) as none:
         await depot.datasets.features("EURUSD", Timeframe.M5, None)
     assert none.value.reason == "NO_DATA"
+
+
+async def test_an_execution_that_was_stored_when_the_service_died_is_found_again(
+    depot: Depot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: object) -> None:
+        raise RuntimeError("killed here")
+
+    asked = ("s1", PipelineKind.SCORE, "AUDNZD", Timeframe.H1, Span(None, None))
+    with monkeypatch.context() as killed:
+        killed.setattr(DuckCatalogue, "remember", die)
+        with pytest.raises(RuntimeError, match="killed here"):
+            await depot.scoring.start(*asked)
+    run = await depot.scoring.start(*asked)
+    assert [each.execution_id for each in await depot.executions.list((), "", 10)] == [run.execution_id]

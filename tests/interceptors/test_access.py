@@ -18,6 +18,7 @@ from services.runtime.identity import Principal
 from services.runtime.identity.issuer import Lives
 from services.runtime.identity.rights import Rights
 from services.runtime.identity.token_file import TokenFile
+from services.runtime.limits import Limits, Rate
 from services.runtime.policy import service_policy
 from tests.fakes.echo import SERVICE
 from tests.fakes.echo.service import EchoServicer, Request
@@ -95,6 +96,20 @@ async def test_each_shape_asks_who_calls_before_it_looks_at_anything(serve: Serv
         shown.credentials = trusted.key("other", "trading.*")
         assert await outcomes(echo.stub) == all_are("SCOPE_MISSING")
         assert servicer.finished == []  # none of them reached the handler
+
+
+async def test_who_is_refused_takes_no_token_of_any_rate(serve: Serve, trusted: Trusted) -> None:
+    """Not even of one for callers without credentials: with identity on there are none."""
+    shown, scarce = Shown(), Limits(keys=Rate(0.001, 3), anonymous=Rate(0.001, 3))
+    async with serve(identity=trusted.identity, own=shown, limits=scarce) as echo:
+        for credentials, refusal in (("", "CREDENTIALS_MISSING"), ("x.y.z", "TOKEN_INVALID")):
+            shown.credentials = credentials
+            for _ in range(3):
+                assert await outcomes(echo.stub) == all_are(refusal)
+        assert echo.server_metrics.get_sample_value("fxmesh_rate_limit_buckets") == 0
+        shown.credentials = trusted.key("reader", "echo:read")
+        await echo.stub.Unary(Request())
+        assert echo.server_metrics.get_sample_value("fxmesh_rate_limit_buckets") == 1
 
 
 async def test_a_scope_opens_its_methods_and_no_others(serve: Serve, trusted: Trusted) -> None:

@@ -161,6 +161,12 @@ def test_whoever_has_used_up_its_rate_can_still_make_its_risk_smaller() -> None:
     assert limit.hook(method_policy(f"{trading}/PlaceOrder")) is not None
 
 
+def test_a_key_may_less_than_the_platforms_own_services_which_with_identity_off_are_anonymous() -> None:
+    standard = Limits()
+    assert standard.keys.per_second * 2 <= standard.services.per_second
+    assert standard.anonymous == standard.services
+
+
 def test_every_method_of_the_contracts_can_be_paid() -> None:
     limit = RateLimit(CollectorRegistry(), Limits())
     for service in service_policies():

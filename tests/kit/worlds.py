@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import pytest
 import pytest_asyncio
 
-from services.runtime.bus.letters import Letters
-from services.runtime.bus.parking import messages
+from services.runtime.bus.letters import Letters, messages
 from services.runtime.clock import WallClock
 from services.runtime.memory_bus import MemoryBroker
 from services.runtime.ports import Bus

@@ -18,7 +18,6 @@ from services.ml_workbench.ports import TrainingData
 from services.quant.timeframes import Timeframe
 from services.requests import Requests
 from services.runtime.clock import WallClock
-from services.runtime.ids import Uuid7Ids
 from services.runtime.store import SqliteStore
 
 SPEC = TrainingSpec("eurusd-1h", "EURUSD", Timeframe.H1, None, None, 4, 40, 0.25, {}, 7)
@@ -76,7 +75,7 @@ def opened(folder: Path) -> Bench:
     registry = Registry(store, artifacts, requests)
     serving = Serving(store, registry, requests, clock)
     trainer = LightGbmTrainer(threads=1, early_stopping_rounds=20)
-    training = Training(store, datasets, trainer, artifacts, serving, requests, clock, Uuid7Ids(clock))
+    training = Training(store, datasets, trainer, artifacts, serving, requests, clock)
     return Bench(database, store, datasets, artifacts, registry, serving, training, events)
 
 

@@ -41,6 +41,21 @@ async def test_the_same_data_gives_the_same_artifact_and_the_same_request_the_sa
     assert reused.value.reason == "REQUEST_ID_REUSED"
 
 
+async def test_a_run_that_was_stored_when_the_service_died_is_found_again(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def die(*_: str) -> None:
+        raise RuntimeError("killed here")
+
+    with monkeypatch.context() as killed:
+        killed.setattr(bench.store, "remember", die)
+        with pytest.raises(RuntimeError, match="killed here"):
+            await bench.training.start("r1", SPEC)
+    run = await bench.training.start("r1", SPEC)
+    assert [each.run_id for each in (await bench.training.list("", 0, ""))[0]] == [run.run_id]
+    assert (await bench.finished(run)).state is TrainingState.COMPLETED
+
+
 async def test_a_dataset_that_cannot_be_had_fails_the_run_with_its_reason(bench: Bench) -> None:
     bench.datasets.failure = FxError(Kind.FAILED_PRECONDITION, "NO_DATA", "no bars")
     run = await bench.finished(await bench.training.start("r1", SPEC))

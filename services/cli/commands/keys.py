@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Awaitable, Callable
+from functools import wraps
+from inspect import Signature, signature
+from typing import Annotated, ParamSpec, TypeAlias
 
 import typer
 
@@ -28,6 +31,22 @@ NatsOption = Annotated[
         help="NATS of the platform. Default: of the platform that runs in --home.",
     ),
 ]
+AllScopesOption = Annotated[bool, typer.Option("--all-scopes", help="Everything that there is.")]
+ExpiresOption = Annotated[
+    str, typer.Option("--expires", metavar="TIME", help="As 8h or 30d. Default: never.")
+]
+OverlapOption = Annotated[
+    str, typer.Option("--overlap", metavar="TIME", help="How long the old secret goes on. Default: not.")
+]
+AnyNameArgument = Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a key.")]
+TokenOption = Annotated[
+    str, typer.Option("--token", metavar="TOKEN", help="This token, whole or by its id (jti).")
+]
+ServiceOption = Annotated[str, typer.Option("--service", metavar="NAME", help="All tokens of this service.")]
+
+P = ParamSpec("P")
+Work: TypeAlias = Callable[..., Awaitable[None]]
+"""`requests.keys.Work`, which is not imported before a command runs."""
 
 
 def register(app: typer.Typer) -> None:
@@ -63,76 +82,74 @@ def register(app: typer.Typer) -> None:
     )(token)
 
 
+def _run(
+    work: Work, nats: NatsOption = "", home: HomeOption = DEFAULT_HOME, json: JsonOption = False
+) -> None:
+    from services.cli.requests import keys
+
+    keys.run(Home.at(home), nats, json, work)
+
+
+def on_the_store(ask: Callable[P, Work]) -> Callable[..., None]:
+    """A command that is given its own options and says what to do. Whose keys they are, and how the answer is
+    printed, are options of all these commands: those of `_run`.
+    """
+    _, *shared = signature(_run, eval_str=True).parameters.values()
+
+    @wraps(ask)
+    def command(*own: P.args, **given: P.kwargs) -> None:
+        options = {each.name: given.pop(each.name) for each in shared}
+        _run(ask(*own, **given), **options)  # type: ignore[arg-type]
+
+    parameters = [*signature(ask, eval_str=True).parameters.values(), *shared]
+    command.__signature__ = Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+@on_the_store
 def create(
     name: NameArgument,
     scope: ScopeOption = None,
-    all_scopes: Annotated[bool, typer.Option("--all-scopes", help="Everything that there is.")] = False,
-    expires: Annotated[
-        str, typer.Option("--expires", metavar="TIME", help="As 8h or 30d. Default: never.")
-    ] = "",
-    nats: NatsOption = "",
-    home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,
-) -> None:
+    all_scopes: AllScopesOption = False,
+    expires: ExpiresOption = "",
+) -> Work:
     """Make an API key. It is shown once: keep it where secrets are kept."""
     from services.cli.requests import keys
 
-    keys.run(Home.at(home), nats, json, keys.create(name, tuple(scope or ()), all_scopes, expires))
+    return keys.create(name, tuple(scope or ()), all_scopes, expires)
 
 
-def list_keys(nats: NatsOption = "", home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+@on_the_store
+def list_keys() -> Work:
     """Show the keys that there are, what each may, and what is refused."""
     from services.cli.requests import keys
 
-    keys.run(Home.at(home), nats, json, keys.show)
+    return keys.show
 
 
-def rotate(
-    name: NameArgument,
-    overlap: Annotated[
-        str, typer.Option("--overlap", metavar="TIME", help="How long the old secret goes on. Default: not.")
-    ] = "",
-    nats: NatsOption = "",
-    home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,
-) -> None:
+@on_the_store
+def rotate(name: NameArgument, overlap: OverlapOption = "") -> Work:
     """Give a key a new secret, shown once; with --overlap both work for a while."""
     from services.cli.requests import keys
 
-    keys.run(Home.at(home), nats, json, keys.rotate(name, overlap))
+    return keys.rotate(name, overlap)
 
 
-TokenOption = Annotated[
-    str, typer.Option("--token", metavar="TOKEN", help="This token, whole or by its id (jti).")
-]
-ServiceOption = Annotated[str, typer.Option("--service", metavar="NAME", help="All tokens of this service.")]
-
-
-def revoke(
-    name: Annotated[str, typer.Argument(metavar="[NAME]", help="Name of a key.")] = "",
-    token: TokenOption = "",
-    service: ServiceOption = "",
-    nats: NatsOption = "",
-    home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,
-) -> None:
+@on_the_store
+def revoke(name: AnyNameArgument = "", token: TokenOption = "", service: ServiceOption = "") -> Work:
     """Refuse a key, a token or a service from now on: within 5 seconds everywhere."""
     from services.cli.requests import keys
 
-    keys.run(Home.at(home), nats, json, keys.revoke(name, token, service))
+    return keys.revoke(name, token, service)
 
 
-def allow(
-    token: TokenOption = "",
-    service: ServiceOption = "",
-    nats: NatsOption = "",
-    home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,
-) -> None:
+@on_the_store
+def allow(token: TokenOption = "", service: ServiceOption = "") -> Work:
     """Take the refusal of a token or service back. A revoked key stays revoked."""
     from services.cli.requests import keys
 
-    keys.run(Home.at(home), nats, json, keys.allow(token, service))
+    return keys.allow(token, service)
 
 
 def scopes(json: JsonOption = False) -> None:

@@ -36,9 +36,9 @@ class Executions:
                 await self._catalogue.save_execution(execution)
                 await self._publisher.ended(execution)
 
-    async def begin(self, kind: PipelineKind, subject: str, work: Work) -> Execution:
-        """Start a run in the background."""
-        execution = await self._open(kind, subject)
+    async def begin(self, kind: PipelineKind, subject: str, work: Work, name: str = "") -> Execution:
+        """Start a run in the background; `name` is its own within its kind. Default: a new one."""
+        execution = await self._open(kind, subject, name)
         task = asyncio.create_task(self._run(execution, work), name=f"pipeline {execution.execution_id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -50,8 +50,9 @@ class Executions:
         await self._run(execution, work, reraise=True)
         return execution
 
-    async def _open(self, kind: PipelineKind, subject: str) -> Execution:
-        execution = Execution(f"{kind.value}-{self._ids.new()}", kind, subject, self._clock.now_ns())
+    async def _open(self, kind: PipelineKind, subject: str, name: str = "") -> Execution:
+        execution_id = f"{kind.value}-{name or self._ids.new()}"
+        execution = Execution(execution_id, kind, subject, self._clock.now_ns())
         self._running[execution.execution_id] = execution
         await self._catalogue.save_execution(execution)
         await self._publisher.started(execution)

@@ -18,7 +18,7 @@ from services.quant.bars import Bar
 from services.quant.feature_formulas import FEATURE_WINDOW
 from services.quant.features import FEATURE_SET_VERSION, feature_matrix
 from services.quant.timeframes import Timeframe
-from services.requests import Requests
+from services.requests import Requests, derived_id
 
 CHUNK_ROWS = 2000
 WAITING_BARS = 256
@@ -95,7 +95,11 @@ class Scoring:
                 await self._export(execution, symbol, timeframe, span)
 
         async def act() -> str:
-            return (await self._executions.begin(kind, f"{symbol} {timeframe}", work)).execution_id
+            name = derived_id(request_id)
+            execution_id = f"{kind.value}-{name}"
+            if await self._catalogue.execution(execution_id) is None:
+                await self._executions.begin(kind, f"{symbol} {timeframe}", work, name)
+            return execution_id
 
         content = repr((kind, symbol, timeframe, span))
         return await self._executions.get(await self._requests.once(request_id, content, act))

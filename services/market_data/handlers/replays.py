@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +12,7 @@ from services.market_data.domain.sessions import FeedKind, FeedSession
 from services.market_data.handlers.feed import Feed
 from services.market_data.handlers.replay_run import ReplayRun
 from services.market_data.ports import Clock, Reading, SessionRecord, SessionRecords, TickFiles
-from services.requests import reused
+from services.requests import derived_id, reused
 
 DEFAULT_BATCH = 100
 PROGRESS_S = 0.25
@@ -88,6 +87,7 @@ class Replays:
         )
         try:
             replay = self._replay(request, reading, batch_size)
+            # Of a process before this one, or of the instance that led before: not played again.
             before = None if request.session_id else self._past.get(replay.replay_id)
             if before is None:
                 self._begin_session(replay)
@@ -117,7 +117,7 @@ class Replays:
 
     def _replay(self, request: StartReplay, reading: Reading, batch_size: int) -> Replay:
         return Replay(
-            replay_id=request.session_id or _replay_id(reading.symbol, request.request_id),
+            replay_id=request.session_id or f"{reading.symbol.lower()}-{derived_id(request.request_id)}",
             file_id=request.file_id,
             file_name=request.file_name or request.file_id[:12],
             format=reading.format,
@@ -266,10 +266,3 @@ class Replays:
             await asyncio.wait(self._tasks, timeout=5.0)
         for task in list(self._tasks):
             task.cancel()
-
-
-def _replay_id(symbol: str, request_id: str) -> str:
-    """The same for the same request: one repeated after a restart, or to an instance that has begun to lead
-    since, finds the replay it began instead of playing the file again.
-    """
-    return f"{symbol.lower()}-{hashlib.sha256(request_id.encode()).hexdigest()[:16]}"

@@ -14,14 +14,13 @@ from services.ml_workbench.ports import (
     Artifacts,
     Clock,
     Datasets,
-    Ids,
     Store,
     TrainedModel,
     Trainer,
     TrainingData,
 )
 from services.paging import decode_token, encode_token, page_size
-from services.requests import Requests
+from services.requests import Requests, derived_id
 
 PROGRESS_S = 0.25
 
@@ -38,7 +37,6 @@ class Training:
         serving: Serving,
         requests: Requests,
         clock: Clock,
-        ids: Ids,
     ) -> None:
         self._store = store
         self._datasets = datasets
@@ -47,7 +45,6 @@ class Training:
         self._serving = serving
         self._requests = requests
         self._clock = clock
-        self._ids = ids
         self._live: dict[str, TrainingRun] = {}
         self._queue: asyncio.Queue[TrainingRun] = asyncio.Queue()
 
@@ -71,10 +68,12 @@ class Training:
         spec.checked_parameters()
 
         async def act() -> str:
-            run = TrainingRun(f"run-{self._ids.new()}", spec, self._clock.now_ns())
-            await self._store.save_run(run)
-            self._enqueue(run)
-            return run.run_id
+            run_id = f"run-{derived_id(request_id)}"
+            if await self._store.run(run_id) is None:
+                run = TrainingRun(run_id, spec, self._clock.now_ns())
+                await self._store.save_run(run)
+                self._enqueue(run)
+            return run_id
 
         return await self.get(await self._requests.once(request_id, repr(spec), act))
 

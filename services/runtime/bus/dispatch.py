@@ -79,7 +79,7 @@ class Dispatcher:
         Raises nats errors.
         """
         parked: dict[Worker, list[str]] = {worker: [] for worker in self._workers.values()}
-        for key, subject in (await self._parking.load(session.jetstream)).items():
+        for key, subject in (await self._parking.load(session)).items():
             if (worker := self._worker(subject)) is not None:
                 parked.setdefault(worker, []).append(key)
         for worker, keys in parked.items():
@@ -125,9 +125,7 @@ class Dispatcher:
 
     async def _look(self, session: Session) -> bool:
         """Obey what is new among the orders; False when nothing is."""
-        new = [
-            each for each in await self._parking.orders(session.jetstream) if each.number not in self._ordered
-        ]
+        new = [each for each in await self._parking.orders(session) if each.number not in self._ordered]
         for order in new:
             self._ordered.add(order.number)
             self._obey(order)

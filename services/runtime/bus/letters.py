@@ -6,16 +6,17 @@ consumer that the letter names, and by no other consumer of the event.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from nats.aio.client import Client
 from nats.js import api
+from nats.js.client import JetStreamContext
 from nats.js.errors import NotFoundError
 
 from services.runtime.bus.dead_letters import Kept, read
 from services.runtime.bus.naming import dead_letter_subject, order_of, order_subject, parse_subject
-from services.runtime.bus.parking import ACTION, DROP, LETTER, REDRIVE, delete, messages
+from services.runtime.bus.parking import ACTION, DROP, LETTER, REDRIVE, delete
 from services.runtime.bus.streams import ADVISORIES, DEAD_LETTERS, PARKED
 
 
@@ -75,8 +76,11 @@ class Letters:
         """
         number = await self.order_key(action, letter.consumer, letter.original.subject, letter.number)
         if action == DROP:
-            await delete(self._jetstream, DEAD_LETTERS, letter.number)
+            await delete(self._jetstream, DEAD_LETTERS, letter.number, lambda: self._is_there(letter))
         return number
+
+    async def _is_there(self, letter: Kept) -> bool:
+        return await self.get(letter.number) is not None
 
     async def order_key(self, action: str, consumer: str, subject: str, letter: int = 0) -> int:
         """The same for a key that has events parked and, where `letter` is 0, no letter any more."""
@@ -106,6 +110,18 @@ class Letters:
                 pass
             number -= 1
         return found
+
+
+async def messages(jetstream: JetStreamContext, stream: str, subject: str) -> AsyncIterator[api.RawStreamMsg]:
+    """Messages of a stream whose subject matches, oldest first. Raises nats errors."""
+    number = 1
+    while True:
+        try:
+            message = await jetstream.get_msg(stream, seq=number, subject=subject, next=True)
+        except NotFoundError:
+            return
+        yield message
+        number = int(message.seq or 0) + 1
 
 
 def _read(stream: str, message: api.RawStreamMsg) -> Kept | None:

@@ -8,7 +8,7 @@ while it is away.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -20,7 +20,8 @@ from structlog.typing import FilteringBoundLogger
 
 from services.errors import FxError, Kind
 from services.runtime.bus.dead_letters import Kept, Original, dead_letter, parked_event, read
-from services.runtime.bus.link import Link, unavailable
+from services.runtime.bus.link import Link, Session, unavailable
+from services.runtime.bus.looking import Look
 from services.runtime.bus.naming import (
     dead_letter_subject,
     order_of,
@@ -70,6 +71,7 @@ class Parking:
         self._publisher = publisher
         self._consumer = consumer
         self._log = log
+        self._look = Look(consumer)
         self._most = most or MOST_PARKED
         self.counts: dict[str, int] = {}
         """Parked events by stream and key."""
@@ -85,31 +87,32 @@ class Parking:
         """Share of what a key may park, of the key with the most; above 1 never."""
         return max(tuple(self.counts.values()), default=0) / self._most
 
-    async def load(self, jetstream: JetStreamContext) -> dict[str, str]:
+    async def load(self, session: Session) -> dict[str, str]:
         """Keys that are parked, each with the subject of one of its events; counts what waits.
 
         Raises nats errors.
         """
         keys: dict[str, str] = {}
         self._buried.clear()
-        async for letter in self._kept(jetstream, DEAD_LETTERS, dead_letter_subject(self._consumer, ">")):
+        for letter in await self._all(session, DEAD_LETTERS, dead_letter_subject(self._consumer, ">")):
             if letter.parks_key:
                 keys[letter.order] = letter.original.subject
                 self._buried.add((letter.order, letter.original.id))
         self.counts = {}
         waiting = parked_subject(self._consumer, ">")
-        info = await jetstream.stream_info(PARKED, subjects_filter=waiting)
+        info = await session.jetstream.stream_info(PARKED, subjects_filter=waiting)
         for subject, count in (info.state.subjects or {}).items():
             original = subject.removeprefix(waiting[:-1])
             keys.setdefault(order_of(original), original)
             self._count(order_of(original), count)
         return keys
 
-    async def orders(self, jetstream: JetStreamContext) -> list[Order]:
+    async def orders(self, session: Session) -> list[Order]:
         """What people want done, oldest first. Raises nats errors."""
         prefix = order_subject(self._consumer, "")
-        found = []
-        async for message in messages(jetstream, PARKED, f"{prefix}>"):
+        found: list[Order] = []
+
+        def see(message: api.RawStreamMsg) -> bool:
             headers = message.headers or {}
             found.append(
                 Order(
@@ -119,6 +122,9 @@ class Parking:
                     int(headers.get(LETTER, "0")),
                 )
             )
+            return True
+
+        await self._look.through(session.client, PARKED, f"{prefix}>", see)
         return found
 
     async def bury(self, original: Original, reason: str, attempts: int, *, parks_key: bool) -> None:
@@ -160,54 +166,63 @@ class Parking:
     async def letters(self, subject: str) -> list[Kept]:
         """Dead letters of the key that an event of this subject has, oldest first. Raises FxError."""
         wanted = dead_letter_subject(self._consumer, parse_subject(subject).of_key)
-        return await self._asked(lambda jetstream: self._all(jetstream, DEAD_LETTERS, wanted))
+        return await self._asked(lambda session: self._all(session, DEAD_LETTERS, wanted))
 
     async def behind(self, subject: str, most: int, wants: Callable[[Kept], bool]) -> list[Kept]:
         """The oldest parked events of that key. Raises FxError."""
         wanted = parked_subject(self._consumer, parse_subject(subject).of_key)
-        return await self._asked(lambda jetstream: self._all(jetstream, PARKED, wanted, most, wants))
+        return await self._asked(lambda session: self._all(session, PARKED, wanted, most, wants))
 
     async def done(self, kept: Kept) -> None:
         """A letter or parked event is settled. Raises FxError."""
-        await self._delete(kept.stream, kept.number)
+        subject = dead_letter_subject if kept.stream == DEAD_LETTERS else parked_subject
+        await self._delete(kept.stream, kept.number, subject(self._consumer, ">"))
         self._buried.discard((kept.order, kept.original.id))
         if kept.stream == PARKED:
             self._count(kept.order, -1)
 
     async def carried_out(self, order: Order) -> None:
         """An order is carried out, as far as possible. Raises FxError."""
-        await self._delete(PARKED, order.number)
+        await self._delete(PARKED, order.number, order_subject(self._consumer, ">"))
 
     async def _all(
         self,
-        jetstream: JetStreamContext,
+        session: Session,
         stream: str,
         subject: str,
         most: int | None = None,
         wants: Callable[[Kept], bool] = lambda kept: True,
     ) -> list[Kept]:
         found: list[Kept] = []
-        async for kept in self._kept(jetstream, stream, subject):
-            if wants(kept):
-                found.append(kept)
-            if len(found) == most:
-                break
-        return found
 
-    async def _kept(self, jetstream: JetStreamContext, stream: str, subject: str) -> AsyncIterator[Kept]:
-        async for message in messages(jetstream, stream, subject):
+        def see(message: api.RawStreamMsg) -> bool:
             try:
-                yield read(stream, message)
+                kept = read(stream, message)
             except (KeyError, ValueError):
                 self._log.error("bus.not_of_this_make", stream=stream, sequence=message.seq)
+                return True
+            if wants(kept):
+                found.append(kept)
+            return len(found) != most
 
-    async def _delete(self, stream: str, number: int) -> None:
-        await self._asked(lambda jetstream: delete(jetstream, stream, number))
+        await self._look.through(session.client, stream, subject, see)
+        return found
 
-    async def _asked(self, ask: Callable[[JetStreamContext], Awaitable[T]]) -> T:
+    async def _delete(self, stream: str, number: int, own: str) -> None:
+        async def ask(session: Session) -> bool:
+            return await delete(
+                session.jetstream,
+                stream,
+                number,
+                lambda: self._look.finds(session.client, stream, own, number),
+            )
+
+        await self._asked(ask)
+
+    async def _asked(self, ask: Callable[[Session], Awaitable[T]]) -> T:
         session = await self._link.session(timeout_s=_PATIENCE_S)
         try:
-            return await ask(session.jetstream)
+            return await ask(session)
         except (errors.Error, TimeoutError) as trouble:
             why = str(trouble) or type(trouble).__name__
             raise unavailable(f"what {self._consumer} has parked cannot be looked at: {why}") from trouble
@@ -220,8 +235,10 @@ class Parking:
             self.counts.pop(order, None)
 
 
-async def delete(jetstream: JetStreamContext, stream: str, number: int) -> bool:
-    """Remove one message; False when it is gone already. Raises nats errors."""
+async def delete(
+    jetstream: JetStreamContext, stream: str, number: int, is_there: Callable[[], Awaitable[bool]]
+) -> bool:
+    """Remove one message; False when it is gone already, as `is_there` says. Raises nats errors."""
     try:
         return await jetstream.delete_msg(stream, number)
     except NotFoundError:
@@ -229,20 +246,6 @@ async def delete(jetstream: JetStreamContext, stream: str, number: int) -> bool:
     except APIError as refused:
         if refused.err_code != _NOT_DELETED:
             raise
-    try:  # the words for a message that is not there differ between versions
-        await jetstream.get_msg(stream, number)
-    except NotFoundError:
-        return False
-    raise errors.Error(f"message {number} of stream {stream} cannot be deleted")
-
-
-async def messages(jetstream: JetStreamContext, stream: str, subject: str) -> AsyncIterator[api.RawStreamMsg]:
-    """Messages of a stream whose subject matches, oldest first. Raises nats errors."""
-    number = 1
-    while True:
-        try:
-            message = await jetstream.get_msg(stream, seq=number, subject=subject, next=True)
-        except NotFoundError:
-            return
-        yield message
-        number = int(message.seq or 0) + 1
+    if await is_there():  # the words for a message that is not there differ between versions
+        raise errors.Error(f"message {number} of stream {stream} cannot be deleted")
+    return False

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from services.runtime.bus.credentials import inbox_prefix
 from services.runtime.bus.events import event_type_named
+from services.runtime.bus.looking import look_of
 from services.runtime.bus.naming import (
     ALL_PARTITIONS,
     Stream,
@@ -63,7 +64,7 @@ def of_service(service: ServicePolicy) -> Permissions:
         *(f"{event.name}.{event.stream.retention.value}.*.*" for event in published),
         *(dead_letter_subject(service.name, stream.subjects) for stream in reads),
         *(parked_subject(service.name, stream.subjects) for stream in reads),
-        *(_letters() if reads else ()),
+        *(_letters(service.name) if reads else ()),
         f"$KV.{REGISTRY_BUCKET}.{service.name}.>",
         *(() if alone else (f"$KV.{LEADERSHIP_BUCKET}.{service.name}", *_bucket(LEADERSHIP_BUCKET))),
         *(_stream(stream.name) for stream in dict.fromkeys((*fills, *reads))),
@@ -117,13 +118,23 @@ def _bucket(name: str) -> tuple[str, ...]:
     )
 
 
-def _letters() -> tuple[str, ...]:
-    """A consumer finds its dead letters and what waits behind them, and removes what was handled after all.
+def _letters(consumer: str) -> tuple[str, ...]:
+    """A consumer looks at its dead letters, what waits behind them and orders about them, and removes what is
+    settled.
 
-    These two streams belong to all consumers, and the server cannot tell their messages apart here.
+    These two streams belong to all consumers. It is sent what is its own (`looking.py`); what it removes it
+    names by a number, and the server does not look whose that is.
     """
-    verbs = ("GET", "DELETE")
-    return tuple(f"{_API}.STREAM.MSG.{verb}.{name}" for name in (DEAD_LETTERS, PARKED) for verb in verbs)
+    found: list[str] = []
+    for stream, subjects in (
+        (DEAD_LETTERS, (dead_letter_subject,)),
+        (PARKED, (parked_subject, order_subject)),
+    ):
+        where = f"{stream}.{look_of(consumer)}"
+        found += (f"{_API}.CONSUMER.CREATE.{where}.{subject(consumer, '>')}" for subject in subjects)
+        found += (f"{_API}.CONSUMER.{verb}.{where}" for verb in ("MSG.NEXT", "DELETE"))
+        found.append(f"{_API}.STREAM.MSG.DELETE.{stream}")
+    return tuple(found)
 
 
 def _backlogs(stream: Stream) -> tuple[str, ...]:
