@@ -59,6 +59,39 @@ class Conditions:
 
 
 @dataclass(frozen=True, slots=True)
+class Family:
+    """What an order comes with, what it shares its size with, and what it follows; empty texts: nothing."""
+
+    take_profit: str = ""
+    stop_loss: str = ""
+    stop_loss_trail: str = ""
+    link: str = ""
+    after: str = ""
+
+    @property
+    def profit_leg(self) -> pb.TakeProfit | None:
+        if not self.take_profit:
+            return None
+        price, distance = _price_or_distance(self.take_profit)
+        return pb.TakeProfit(limit_price=price, distance=distance)
+
+    @property
+    def loss_leg(self) -> pb.StopLoss | None:
+        if not (self.stop_loss or self.stop_loss_trail):
+            return None
+        price, distance = _price_or_distance(self.stop_loss)
+        return pb.StopLoss(stop_price=price, distance=distance, trail_distance=self.stop_loss_trail)
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """How long an order works; empty texts were not given."""
+
+    tif: str = ""
+    expires: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ticket:
     """An order as typed; empty texts were not given."""
 
@@ -67,8 +100,8 @@ class Ticket:
     size: str
     account: str
     conditions: Conditions = Conditions()
-    tif: str = ""
-    expires: str = ""
+    family: Family = Family()
+    timing: Timing = Timing()
     client_order_id: str = ""
 
 
@@ -100,8 +133,12 @@ async def place(link: Link, ticket: Ticket) -> ExitCode | None:
         trigger_side=trading.TriggerSide.Value(f"TRIGGER_SIDE_{conditions.trigger.upper() or 'UNSPECIFIED'}"),
         post_only=conditions.post_only,
         reduce_only=conditions.reduce_only,
-        time_in_force=_time_in_force(ticket),
-        expires_at=inputs.time(ticket.expires) if ticket.expires else None,
+        time_in_force=_time_in_force(ticket.timing),
+        expires_at=inputs.time(ticket.timing.expires) if ticket.timing.expires else None,
+        take_profit=ticket.family.profit_leg,
+        stop_loss=ticket.family.loss_leg,
+        link_id=ticket.family.link,
+        parent_order_id=ticket.family.after,
     )
     answer = await link.mutate(
         link.trading.PlaceOrder(request), f"order {key} was placed", _ask(ticket.account, key)
@@ -164,7 +201,8 @@ async def amend(link: Link, order_id: str, change: Change, request_id: str) -> N
 
 async def show(link: Link, order_id: str) -> None:
     answer = await link.trading.GetOrder(pb.GetOrderRequest(order_id=order_id))
-    link.out.answer(answer, *_order(answer.order))
+    family = await link.trading.ListOrders(pb.ListOrdersRequest(parent_order_id=order_id))
+    link.out.answer(answer, *_order(answer.order), *_attached(family.orders))
 
 
 async def find(link: Link, account: str, client_order_id: str) -> None:
@@ -240,7 +278,8 @@ async def positions(link: Link, account: str, symbols: Sequence[str], flat: bool
 def _placed(
     link: Link, answer: pb.PlaceOrderResponse | pb.ClosePositionResponse, order: trading.Order
 ) -> ExitCode | None:
-    link.out.answer(answer, *_order(order))
+    attached = answer.attached if isinstance(answer, pb.PlaceOrderResponse) else ()
+    link.out.answer(answer, *_order(order), *_attached(attached))
     return ExitCode.REFUSED if order.status == trading.ORDER_STATUS_REJECTED else None
 
 
@@ -253,8 +292,13 @@ async def _units(link: Link, symbol: str, size: str) -> str:
     return f"{(lots * Decimal(answer.instrument.lot_size)).normalize():f}"
 
 
-def _time_in_force(ticket: Ticket) -> trading.TimeInForce.ValueType:
-    text = ticket.tif or ("gtd" if ticket.expires else "")
+def _price_or_distance(text: str) -> tuple[str, str]:
+    """`1.0990` is a price, `+0.0020` a distance."""
+    return ("", text[1:]) if text.startswith("+") else (text, "")
+
+
+def _time_in_force(timing: Timing) -> trading.TimeInForce.ValueType:
+    text = timing.tif or ("gtd" if timing.expires else "")
     return trading.TimeInForce.Value(f"TIME_IN_FORCE_{text.upper() or 'UNSPECIFIED'}")
 
 
@@ -269,7 +313,13 @@ def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
     shown = _order_table([order], "")
     ids = [("order", order.order_id), ("client order id", order.client_order_id), ("request id", request_id)]
     why = f"{order.reason}: {order.reason_detail}" if order.reason else ""
-    return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id)])]
+    family = [("follows", order.parent_order_id), ("link", order.link_id)]
+    return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id), *family])]
+
+
+def _attached(orders: Sequence[trading.Order]) -> list[Table | str]:
+    """What works for the fills of an order."""
+    return ["For what it fills:", _order_table(orders, "")] if orders else []
 
 
 def _order_table(orders: Sequence[trading.Order], empty: str) -> Table:
@@ -302,6 +352,8 @@ def _price(order: trading.Order) -> str:
     trailing stop.
     """
     side = f" {word(order, 'trigger_side')}" if order.trigger_side else ""
+    if order.distance and not (order.limit_price or order.stop_price):
+        return f"{order.distance} from the fill"
     if order.type == trading.ORDER_TYPE_STOP_LIMIT:
         return order.limit_price if order.triggered else f"{order.stop_price}{side} then {order.limit_price}"
     if order.type == trading.ORDER_TYPE_TRAILING_STOP:

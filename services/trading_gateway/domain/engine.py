@@ -14,10 +14,10 @@ from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
 from services.trading_gateway.domain import (
     autotrade,
+    families,
     opening,
     placing,
     plain,
-    protection,
     reading,
     settling,
     venue,
@@ -152,7 +152,7 @@ class Engine:
             time_ns = max(self.time(order.scope), order.updated_ns)
             match request:
                 case Submit():
-                    reducible = protection.reducible(self.book, order)
+                    reducible = self.book.reducible(order)
                     self._book_all(venue.submit(order, self._quote(order), time_ns, reducible))
                 case Withdraw():
                     self._book_all(venue.withdraw(order, time_ns))
@@ -165,7 +165,7 @@ class Engine:
         order = self.book.order(order_id)
         quote = self._quote(order)
         if quote is not None and order.at_venue and not order.final:
-            self._book_all(venue.on_quote(order, quote, protection.reducible(self.book, order)))
+            self._book_all(venue.on_quote(order, quote, self.book.reducible(order)))
 
     def resume(self) -> list[Request]:
         """After a restart: what was on its way to the venue when the last process ended."""
@@ -197,7 +197,9 @@ class Engine:
         self.book.changes.feeds[feed.state.scope, feed.state.symbol] = feed.state
         self.journal.enter(asked)
         if session.replay and self.live:
-            for order in list(self.book.lane(session.scope, asked.symbol).values()):
+            lane = self.book.lane(session.scope, asked.symbol)
+            while lane:  # one may take others with it
+                order = next(iter(lane.values()))
                 self.report(venue.close(order, asked.time_ns, "SESSION_ENDED", "the replay is over"))
 
     def quote_seen(self, asked: QuoteSeen) -> None:
@@ -269,7 +271,7 @@ class Engine:
         return None if feed is None or feed.state.ended else feed.state.quote
 
     def _book_all(self, reports: Iterable[Report]) -> None:
-        """Book reports; the stops that follow reach the paper venue at once, before the next tick does."""
+        """Book reports; what follows from them reaches the paper venue at once, before the next tick does."""
         for report in reports:
             self._book(report)
         derived, self._derived = self._derived, []
@@ -280,7 +282,7 @@ class Engine:
         settling.settle(self.book, report)
         requests = self.book.changes.requests
         asked = len(requests)
-        protection.follow_up(self.book, before, report.time_ns)
+        families.follow_up(self.book, before, report)
         self._derived += requests[asked:]
         del requests[asked:]
         self.journal.enter(report)

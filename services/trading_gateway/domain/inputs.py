@@ -83,7 +83,6 @@ class PlaceOrder:
     origin: OrderOrigin = OrderOrigin.USER
     facts: Facts = Facts()
     signal_id: str = ""
-    protect_distance: int = 0
 
 
 @dataclass(frozen=True, slots=True)

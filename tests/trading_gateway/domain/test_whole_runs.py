@@ -20,6 +20,7 @@ from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import OrderType, Side, TimeInForce, TriggerSide
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
 
@@ -90,6 +91,12 @@ class Walk:
         middle, digits = self.prices[symbol], MARKETS[symbol][1]
         type_ = random.choice(tuple(OrderType))
         away = _text(middle + random.randint(-60, 70), digits)
+        reduce_only = random.random() < 0.2
+        gain = TypedLeg(distance=_text(random.randint(5, 60), digits))
+        losses = (
+            TypedLeg(distance=_text(50, digits)),
+            TypedLeg(trail_distance=_text(40, digits), trigger=TriggerSide.MID),
+        )
         waits = OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED
         tif = random.choice((None, TimeInForce.DAY)) if type_ is not OrderType.MARKET else None
         self.floor.place(
@@ -103,12 +110,20 @@ class Walk:
             trail=_text(random.randint(5, 80), digits) if type_ is OrderType.TRAILING_STOP else "",
             trigger=random.choice((None, *TriggerSide)) if type_.waits else None,
             post_only=type_ is OrderType.LIMIT and random.random() < 0.3,
-            reduce_only=random.random() < 0.2,
+            reduce_only=reduce_only,
             tif=tif,
             account=account,
             facts=Facts(feed_alive=random.random() > 0.02),
-            protect=random.choice((0, 0, 50)),
+            take_profit=None if reduce_only else random.choice((None, None, gain)),
+            stop_loss=None if reduce_only else random.choice((None, None, *losses)),
+            link=random.choice(("", "", "", f"{symbol}-link")),
+            after=self.parent(account, symbol),
         )
+
+    def parent(self, account: str, symbol: str) -> str:
+        """Sometimes an order that works, for another to follow."""
+        working = self.floor.engine.book.working(account, symbol)
+        return self.random.choice(working).order_id if working and self.random.random() < 0.3 else ""
 
     def change(self) -> None:
         working = self.floor.engine.book.working()
@@ -203,7 +218,7 @@ def test_the_journal_and_the_ticks_give_the_same_books_byte_for_byte(seed: int) 
     floor = Walk(seed).run(250)
     journal = [entry for changes in floor.stored for entry in changes.journal]
 
-    again = replay(RULES, floor.policy, journal, _ticks(floor.batches))
+    again = replay(RULES, floor.policy, journal, ticks_of(floor.batches))
     stored = [again.take_changes()]
 
     assert books(again.book, stored) == books(floor.engine.book, floor.stored)
@@ -222,12 +237,12 @@ def test_a_journal_with_a_hole_is_not_replayed() -> None:
     floor = Walk(1).run(20)
     journal = [entry for changes in floor.stored for entry in changes.journal]
     with pytest.raises(ValueError, match="goes on at 7 where 6 follows"):
-        replay(RULES, floor.policy, [*journal[:5], *journal[6:]], _ticks(floor.batches))
+        replay(RULES, floor.policy, [*journal[:5], *journal[6:]], ticks_of(floor.batches))
     with pytest.raises(ValueError, match="unknown kind"):
-        replay(RULES, floor.policy, [JournalEntry(1, "Nonsense", 0, "{}")], _ticks([]))
+        replay(RULES, floor.policy, [JournalEntry(1, "Nonsense", 0, "{}")], ticks_of([]))
 
 
-def _ticks(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
+def ticks_of(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
     def find(mark: TicksRead) -> TickBatch:
         parts = [
             each[max(mark.first - each.first_sequence, 0) : mark.last - each.first_sequence + 1]
