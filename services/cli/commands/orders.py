@@ -192,12 +192,12 @@ def buy(
     json: JsonOption = False,
 ) -> None:
     """Buy at the market, at a limit, or once the market is at a price."""
-    from services.cli.requests import trading
+    from services.cli.requests import tickets, trading
 
-    conditions = trading.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
-    family = trading.Family(take_profit, stop_loss, stop_loss_trail, link, after)
-    timing = trading.Timing(tif or "", expires)
-    ticket = trading.Ticket("buy", symbol, size, account, conditions, family, timing, client_order_id)
+    conditions = tickets.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    family = tickets.Family(take_profit, stop_loss, stop_loss_trail, link, after)
+    timing = tickets.Timing(tif or "", expires)
+    ticket = tickets.Ticket("buy", symbol, size, account, conditions, family, timing, client_order_id)
     Caller(home, address, json).run(lambda to: trading.place(to, ticket))
 
 
@@ -225,12 +225,12 @@ def sell(
     json: JsonOption = False,
 ) -> None:
     """Sell at the market, at a limit, or once the market is at a price."""
-    from services.cli.requests import trading
+    from services.cli.requests import tickets, trading
 
-    conditions = trading.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
-    family = trading.Family(take_profit, stop_loss, stop_loss_trail, link, after)
-    timing = trading.Timing(tif or "", expires)
-    ticket = trading.Ticket("sell", symbol, size, account, conditions, family, timing, client_order_id)
+    conditions = tickets.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    family = tickets.Family(take_profit, stop_loss, stop_loss_trail, link, after)
+    timing = tickets.Timing(tif or "", expires)
+    ticket = tickets.Ticket("sell", symbol, size, account, conditions, family, timing, client_order_id)
     Caller(home, address, json).run(lambda to: trading.place(to, ticket))
 
 

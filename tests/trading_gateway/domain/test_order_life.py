@@ -170,10 +170,8 @@ class OrderLife(RuleBasedStateMachine):
     def linked_orders_know_what_the_others_filled_since_they_were_placed(self) -> None:
         for order in self.floor.engine.book.orders.values():
             if order.link_id and not order.final:
-                assert (
-                    order.taken
-                    == self.linked_fills(order.link_id) - order.filled - self.before[order.order_id]
-                )
+                others = self.linked_fills(order.link_id) - order.filled
+                assert order.taken == others - self.before[order.order_id]
 
     @invariant()
     def what_may_only_reduce_never_opens(self) -> None:
