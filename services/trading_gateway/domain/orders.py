@@ -115,7 +115,11 @@ class Order:
     taken: int = 0
     """Fills of the orders it shares its size with."""
     at_venue: bool = False
-    """The venue has it and works it while it is not over."""
+    """The venue is known to have it, and works it while it is not over."""
+    works_from_ns: int = 0
+    """First market time at which it may fill."""
+    ask_ns: int | None = None
+    """UNKNOWN: when the venue is asked for it."""
     depth: tuple[tuple[int, int], ...] = ()
     """Levels of the book it may walk when it reaches the venue; empty after that."""
     amend_size: int | None = None
@@ -175,10 +179,18 @@ def changed(order: Order, time_ns: int, status: OrderStatus, reason: str = "", d
     )
 
 
-def accepted(order: Order, time_ns: int) -> Order:
+def accepted(order: Order, time_ns: int, works_from_ns: int = 0) -> Order:
     """The venue works it. Says nothing new once a fill or an end was seen."""
     if order.status in (OrderStatus.PLACED, OrderStatus.UNKNOWN):
-        return replace(changed(order, time_ns, OrderStatus.ACCEPTED), at_venue=True, depth=())
+        after = changed(order, time_ns, OrderStatus.ACCEPTED)
+        return replace(after, at_venue=True, works_from_ns=works_from_ns, ask_ns=None, depth=())
+    return order
+
+
+def unanswered(order: Order, time_ns: int, ask_ns: int) -> Order:
+    """UNKNOWN: sent, and not known whether the venue has it; asked for at `ask_ns`."""
+    if order.status is OrderStatus.PLACED:
+        return replace(changed(order, time_ns, OrderStatus.UNKNOWN), ask_ns=ask_ns, depth=())
     return order
 
 
@@ -194,6 +206,7 @@ def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
     return replace(
         changed(order, time_ns, status, "" if done else order.reason, "" if done else order.reason_detail),
         at_venue=True,
+        ask_ns=None,
         filled=filled,
         notional=order.notional + size * price,
         fills=order.fills + 1,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+from services.trading_gateway.domain.conditions import PERFECT, Conditions
+
 
 @dataclass(frozen=True, slots=True)
 class Rules:
@@ -29,3 +31,5 @@ class Rules:
     """Events waiting for the bus above which no new risk is taken."""
     untradable: frozenset[str] = frozenset()
     """Symbols for which no order is taken."""
+    paper: Conditions = PERFECT
+    """What the paper venue does to orders."""

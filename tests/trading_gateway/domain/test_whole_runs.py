@@ -31,9 +31,9 @@ MARKETS = {"EURUSD": (110_000, 5), "USDJPY": (110_000, 3), "EURJPY": (121_000, 3
 class Walk:
     """A seeded run: ticks of four symbols, orders of all kinds, cancels and amendments on two accounts."""
 
-    def __init__(self, seed: int, cut: int = 0) -> None:
+    def __init__(self, seed: int, cut: int = 0, rules: Rules = RULES) -> None:
         self.random = Random(seed)
-        self.floor = Floor(RULES)
+        self.floor = Floor(rules)
         self.cut = cut
         self.prices = {symbol: middle for symbol, (middle, _) in MARKETS.items()}
         self.floor.announce()

@@ -180,6 +180,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_TAKE_PROFIT_WRONG_SIDE: _Reason.ValueType  # 663
     """A take-profit that would lose, a stop-loss that would win."""
     REASON_STOP_LOSS_WRONG_SIDE: _Reason.ValueType  # 664
+    REASON_VENUE_REJECTED: _Reason.ValueType  # 665
+    """The venue refused an order, for a reason of its own."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -349,6 +351,8 @@ REASON_NOTHING_TO_REDUCE: Reason.ValueType  # 662
 REASON_TAKE_PROFIT_WRONG_SIDE: Reason.ValueType  # 663
 """A take-profit that would lose, a stop-loss that would win."""
 REASON_STOP_LOSS_WRONG_SIDE: Reason.ValueType  # 664
+REASON_VENUE_REJECTED: Reason.ValueType  # 665
+"""The venue refused an order, for a reason of its own."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701
