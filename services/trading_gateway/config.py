@@ -14,6 +14,7 @@ from services.market.instruments import ACCOUNT_CURRENCIES, INSTRUMENTS
 from services.runtime.settings import CommaSeparated, service_config
 from services.trading_gateway.adapters.financing import read_table
 from services.trading_gateway.domain.autotrade import PPM, Policy
+from services.trading_gateway.domain.conditions import Conditions
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.handlers.accounts import FirstAccount
 from services.trading_gateway.handlers.desk import Conduct
@@ -118,6 +119,22 @@ class Settings(BaseSettings):
     """Events waiting for the bus above which no new risk is taken: nobody outside would see it."""
     untradable_symbols: Annotated[CommaSeparated, AfterValidator(_known)] = ()
     """Symbols for which every order is refused."""
+    paper_seed: int = Field(default=0, ge=0)
+    """What the paper venue draws from: the same seed does the same to the same orders."""
+    paper_slippage_ticks: int = Field(default=0, ge=0, le=1_000)
+    """Most that a fill at market is worse than the quote; each is worse by up to as much."""
+    paper_latency_ms: int = Field(default=0, ge=0, le=60_000)
+    """Market time before a new order may fill: it misses the quotes before."""
+    paper_partial_fills: Share = "0"
+    """Share of fills that get only a part of what the quote holds."""
+    paper_rejects: Share = "0"
+    """Share of orders that the paper venue refuses."""
+    paper_lost: Share = "0"
+    """Share of orders that never reach it: UNKNOWN until it is asked, then rejected with NOT_AT_VENUE."""
+    paper_unanswered: Share = "0"
+    """Share of orders that it works without saying so: UNKNOWN until they fill or it is asked."""
+    paper_settle_seconds: int = Field(default=5, ge=1, le=600)
+    """Market time after which it is asked for an order that it did not answer."""
     feed_stale_seconds: float = Field(default=2.0, gt=0, le=60)
     """Silence of the live tick stream after which no order is taken. Market data sends a heartbeat a second.
     """
@@ -172,6 +189,19 @@ class Settings(BaseSettings):
             drawdown=Fraction(self.drawdown_limit),
             outbox_backlog=self.max_outbox_backlog,
             untradable=frozenset(self.untradable_symbols),
+            paper=self._conditions(),
+        )
+
+    def _conditions(self) -> Conditions:
+        return Conditions(
+            seed=self.paper_seed,
+            slippage_ticks=self.paper_slippage_ticks,
+            latency_ns=self.paper_latency_ms * 1_000_000,
+            partial_ppm=int(Fraction(self.paper_partial_fills) * PPM),
+            reject_ppm=int(Fraction(self.paper_rejects) * PPM),
+            lost_ppm=int(Fraction(self.paper_lost) * PPM),
+            unanswered_ppm=int(Fraction(self.paper_unanswered) * PPM),
+            settle_ns=self.paper_settle_seconds * 1_000_000_000,
         )
 
     def _policy(self) -> Policy:

@@ -30,6 +30,7 @@ class OrderQuery:
     statuses: tuple[OrderStatus, ...] = ()
     before: int | None = None
     limit: int = 100
+    parent_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,7 @@ from services.trading_gateway.domain.inputs import (
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Order, Terms
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.terms import Typed, terms
+from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TriggerSide
 
 SECOND = 1_000_000_000
@@ -148,13 +148,18 @@ class Floor:
         expires_ns: int | None = None,
         account: str = "demo",
         facts: Facts = NO_FACTS,
-        protect: int = 0,
+        take_profit: TypedLeg | None = None,
+        stop_loss: TypedLeg | None = None,
+        link: str = "",
+        after: str = "",
     ) -> Order:
         """Place an order and let it settle; answers the order as it is then."""
-        typed = Typed(limit, stop, trail, trigger, post_only, reduce_only)
+        typed = Typed(
+            limit, stop, trail, trigger, post_only, reduce_only, take_profit, stop_loss, link, after
+        )
         wanted: Terms = terms(symbol, side, type_, size, typed, tif, expires_ns)
         time_ns = max(self.engine.time(self.engine.book.account(account).session_id), self.now_ns)
-        asked = PlaceOrder(time_ns, account, key, wanted, OrderOrigin.USER, facts, protect_distance=protect)
+        asked = PlaceOrder(time_ns, account, key, wanted, OrderOrigin.USER, facts)
         placed = self.engine.place(asked)
         self.settle()
         return self.engine.book.order(placed.order_id)

@@ -127,6 +127,48 @@ async def test_an_order_from_request_to_books_and_events(tmp_path: Path) -> None
         ]
 
 
+async def test_an_order_with_its_legs_over_the_wire(tmp_path: Path) -> None:
+    async with platform(tmp_path) as world:
+        await quoted(world)
+        request = limit(
+            "entry",
+            "1.09950",
+            take_profit=service_pb2.TakeProfit(distance="0.00100"),
+            stop_loss=service_pb2.StopLoss(
+                trail_distance="0.00050", trigger_side=trading_pb2.TRIGGER_SIDE_MID
+            ),
+            post_only=True,
+        )
+        answer = await world.stub.PlaceOrder(request)
+        entry, (profit, loss) = answer.order, answer.attached
+        assert await world.stub.PlaceOrder(request) == answer
+        assert (entry.post_only, profit.distance, loss.trail_distance) == (True, "0.00100", "0.00050")
+        assert {profit.status, loss.status} == {trading_pb2.ORDER_STATUS_HELD}
+        assert (loss.type, loss.trigger_side) == (
+            trading_pb2.ORDER_TYPE_TRAILING_STOP,
+            trading_pb2.TRIGGER_SIDE_MID,
+        )
+        other = limit("entry", "1.09950", post_only=True)
+        with pytest.raises(FxError, match="DUPLICATE_CLIENT_ORDER_ID"):
+            await world.stub.PlaceOrder(other)
+
+        await world.tick(batch([("1.09940", "1.09950")], first=2, start_ns=START + SECOND))
+        family = service_pb2.ListOrdersRequest(parent_order_id=entry.order_id)
+        await until(lambda: len(world.of(events_pb2.OrderAccepted)) == 3)
+        profit, loss = sorted(
+            (await world.stub.ListOrders(family)).orders, key=lambda each: each.limit_price, reverse=True
+        )
+        assert (profit.limit_price, loss.stop_price) == ("1.10050", "1.09895")
+        assert {each.parent_order_id for each in (profit, loss)} == {entry.order_id}
+
+        await world.tick(batch([("1.10050", "1.10060")], first=3, start_ns=START + 2 * SECOND))
+        await until(lambda: bool(world.of(events_pb2.OrderCancelled)))
+        (gone,) = (each.order for each in world.of(events_pb2.OrderCancelled))
+        assert (gone.order_id, gone.reason) == (loss.order_id, "LINK_FILLED")
+        placed = [each.order.order_id for each in world.of(events_pb2.OrderPlaced)]
+        assert placed == [entry.order_id, profit.order_id, loss.order_id]
+
+
 async def test_working_an_order_by_request_ids(tmp_path: Path) -> None:
     async with platform(tmp_path) as world:
         await quoted(world)

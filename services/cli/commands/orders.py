@@ -69,6 +69,28 @@ PostOnlyOption = Annotated[
     bool, typer.Option("--post-only", help="With --limit: refuse it rather than fill it at once.")
 ]
 ReduceOnlyOption = Annotated[bool, typer.Option("--reduce-only", help="Never open or turn a position.")]
+TakeProfitOption = Annotated[
+    str,
+    typer.Option(
+        "--take-profit", metavar="PRICE", help="Attach a limit order here, or at +0.0050 from the fill."
+    ),
+]
+StopLossOption = Annotated[
+    str,
+    typer.Option("--stop-loss", metavar="PRICE", help="Attach a stop here, or at +0.0020 from the fill."),
+]
+StopLossTrailOption = Annotated[
+    str,
+    typer.Option("--stop-loss-trail", metavar="DISTANCE", help="Attach a trailing stop at this distance."),
+]
+LinkOption = Annotated[
+    str,
+    typer.Option("--link", metavar="ID", help="One cancels the other: orders of one link share one size."),
+]
+AfterOption = Annotated[
+    str,
+    typer.Option("--after", metavar="ORDER", help="One triggers the other: works for what ORDER has filled."),
+]
 TifOption = Annotated[
     TimeInForce | None,
     typer.Option("--tif", help="Time in force. Default: ioc for a market order, gtc for the others."),
@@ -95,6 +117,9 @@ def register(app: typer.Typer) -> None:
             "fxmesh order buy EURUSD 10000 --stop 1.0990 --limit 1.0995",
             "fxmesh order buy EURUSD 10000 --touch 1.0850 --trigger mid",
             "fxmesh order buy EURUSD 10000 --limit 1.0850 --post-only",
+            "fxmesh order buy EURUSD 10000 --take-profit 1.0990 --stop-loss +0.0020",
+            "fxmesh order buy EURUSD 10000 --stop 1.0990 --link breakout",
+            "fxmesh order buy EURUSD 10000 --limit 1.0850 --after ORDER",
             "fxmesh order buy EURUSD 10000 --client-order-id morning-1 --json",
             codes=_CODES,
         )
@@ -153,6 +178,11 @@ def buy(
     trigger: TriggerOption = None,
     post_only: PostOnlyOption = False,
     reduce_only: ReduceOnlyOption = False,
+    take_profit: TakeProfitOption = "",
+    stop_loss: StopLossOption = "",
+    stop_loss_trail: StopLossTrailOption = "",
+    link: LinkOption = "",
+    after: AfterOption = "",
     tif: TifOption = None,
     expires: ExpiresOption = "",
     account: AccountOption = "demo",
@@ -162,11 +192,13 @@ def buy(
     json: JsonOption = False,
 ) -> None:
     """Buy at the market, at a limit, or once the market is at a price."""
-    from services.cli.requests import trading
+    from services.cli.requests import tickets, trading
 
-    conditions = trading.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
-    ticket = trading.Ticket("buy", symbol, size, account, conditions, tif or "", expires, client_order_id)
-    Caller(home, address, json).run(lambda link: trading.place(link, ticket))
+    conditions = tickets.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    family = tickets.Family(take_profit, stop_loss, stop_loss_trail, link, after)
+    timing = tickets.Timing(tif or "", expires)
+    ticket = tickets.Ticket("buy", symbol, size, account, conditions, family, timing, client_order_id)
+    Caller(home, address, json).run(lambda to: trading.place(to, ticket))
 
 
 def sell(
@@ -179,6 +211,11 @@ def sell(
     trigger: TriggerOption = None,
     post_only: PostOnlyOption = False,
     reduce_only: ReduceOnlyOption = False,
+    take_profit: TakeProfitOption = "",
+    stop_loss: StopLossOption = "",
+    stop_loss_trail: StopLossTrailOption = "",
+    link: LinkOption = "",
+    after: AfterOption = "",
     tif: TifOption = None,
     expires: ExpiresOption = "",
     account: AccountOption = "demo",
@@ -188,11 +225,13 @@ def sell(
     json: JsonOption = False,
 ) -> None:
     """Sell at the market, at a limit, or once the market is at a price."""
-    from services.cli.requests import trading
+    from services.cli.requests import tickets, trading
 
-    conditions = trading.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
-    ticket = trading.Ticket("sell", symbol, size, account, conditions, tif or "", expires, client_order_id)
-    Caller(home, address, json).run(lambda link: trading.place(link, ticket))
+    conditions = tickets.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    family = tickets.Family(take_profit, stop_loss, stop_loss_trail, link, after)
+    timing = tickets.Timing(tif or "", expires)
+    ticket = tickets.Ticket("sell", symbol, size, account, conditions, family, timing, client_order_id)
+    Caller(home, address, json).run(lambda to: trading.place(to, ticket))
 
 
 def cancel(

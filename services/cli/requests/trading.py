@@ -9,12 +9,12 @@ from decimal import Decimal
 from fxmesh.marketdata.v1 import service_pb2 as marketdata
 from fxmesh.trading.v1 import service_pb2 as pb
 from fxmesh.trading.v1 import trading_pb2 as trading
-from fxmesh.types.v1 import market_pb2 as types
 
 from services.cli import inputs
 from services.cli.link import Link
-from services.cli.output import CliError, ExitCode
+from services.cli.output import ExitCode
 from services.cli.render import Table, clock, pairs, word
+from services.cli.requests.tickets import Ticket, request_of
 
 _FINAL = (
     trading.ORDER_STATUS_FILLED,
@@ -23,53 +23,6 @@ _FINAL = (
     trading.ORDER_STATUS_REJECTED,
 )
 _WORKING = [each for each in trading.OrderStatus.values() if each and each not in _FINAL]
-
-
-_TYPES = {
-    (): trading.ORDER_TYPE_MARKET,
-    ("limit",): trading.ORDER_TYPE_LIMIT,
-    ("stop",): trading.ORDER_TYPE_STOP,
-    ("limit", "stop"): trading.ORDER_TYPE_STOP_LIMIT,
-    ("touch",): trading.ORDER_TYPE_MARKET_IF_TOUCHED,
-    ("trail",): trading.ORDER_TYPE_TRAILING_STOP,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Conditions:
-    """At which prices an order fills or starts to work; empty texts were not given."""
-
-    limit: str = ""
-    stop: str = ""
-    touch: str = ""
-    trail: str = ""
-    trigger: str = ""
-    post_only: bool = False
-    reduce_only: bool = False
-
-    @property
-    def type(self) -> trading.OrderType.ValueType:
-        """The type of order that has these prices. Raises CliError USAGE when none has."""
-        given = tuple(name for name in ("limit", "stop", "touch", "trail") if getattr(self, name))
-        if given not in _TYPES:
-            options = " and ".join(f"--{name}" for name in given)
-            hint = "--stop goes with --limit; --touch and --trail go alone."
-            raise CliError("USAGE", f"No order has {options}.", hint, ExitCode.USAGE)
-        return _TYPES[given]
-
-
-@dataclass(frozen=True, slots=True)
-class Ticket:
-    """An order as typed; empty texts were not given."""
-
-    side: str
-    symbol: str
-    size: str
-    account: str
-    conditions: Conditions = Conditions()
-    tif: str = ""
-    expires: str = ""
-    client_order_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,23 +39,7 @@ class Change:
 async def place(link: Link, ticket: Ticket) -> ExitCode | None:
     symbol = inputs.symbol(ticket.symbol)
     key = ticket.client_order_id or link.new_id()
-    conditions = ticket.conditions
-    request = pb.PlaceOrderRequest(
-        account_id=ticket.account,
-        client_order_id=key,
-        symbol=symbol,
-        side=types.SIDE_BUY if ticket.side == "buy" else types.SIDE_SELL,
-        type=conditions.type,
-        size=await _units(link, symbol, ticket.size),
-        limit_price=conditions.limit,
-        stop_price=conditions.stop or conditions.touch,
-        trail_distance=conditions.trail,
-        trigger_side=trading.TriggerSide.Value(f"TRIGGER_SIDE_{conditions.trigger.upper() or 'UNSPECIFIED'}"),
-        post_only=conditions.post_only,
-        reduce_only=conditions.reduce_only,
-        time_in_force=_time_in_force(ticket),
-        expires_at=inputs.time(ticket.expires) if ticket.expires else None,
-    )
+    request = request_of(ticket, symbol, key, await _units(link, symbol, ticket.size))
     answer = await link.mutate(
         link.trading.PlaceOrder(request), f"order {key} was placed", _ask(ticket.account, key)
     )
@@ -164,7 +101,8 @@ async def amend(link: Link, order_id: str, change: Change, request_id: str) -> N
 
 async def show(link: Link, order_id: str) -> None:
     answer = await link.trading.GetOrder(pb.GetOrderRequest(order_id=order_id))
-    link.out.answer(answer, *_order(answer.order))
+    family = await link.trading.ListOrders(pb.ListOrdersRequest(parent_order_id=order_id))
+    link.out.answer(answer, *_order(answer.order), *_attached(family.orders))
 
 
 async def find(link: Link, account: str, client_order_id: str) -> None:
@@ -241,7 +179,8 @@ async def positions(link: Link, account: str, symbols: Sequence[str], flat: bool
 def _placed(
     link: Link, answer: pb.PlaceOrderResponse | pb.ClosePositionResponse, order: trading.Order
 ) -> ExitCode | None:
-    link.out.answer(answer, *_order(order))
+    attached = answer.attached if isinstance(answer, pb.PlaceOrderResponse) else ()
+    link.out.answer(answer, *_order(order), *_attached(attached))
     return ExitCode.REFUSED if order.status == trading.ORDER_STATUS_REJECTED else None
 
 
@@ -252,11 +191,6 @@ async def _units(link: Link, symbol: str, size: str) -> str:
         return size
     answer = await link.market.GetInstrument(marketdata.GetInstrumentRequest(symbol=symbol))
     return f"{(lots * Decimal(answer.instrument.lot_size)).normalize():f}"
-
-
-def _time_in_force(ticket: Ticket) -> trading.TimeInForce.ValueType:
-    text = ticket.tif or ("gtd" if ticket.expires else "")
-    return trading.TimeInForce.Value(f"TIME_IN_FORCE_{text.upper() or 'UNSPECIFIED'}")
 
 
 def _ask(account: str, key: str) -> str:
@@ -270,7 +204,13 @@ def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
     shown = _order_table([order], "")
     ids = [("order", order.order_id), ("client order id", order.client_order_id), ("request id", request_id)]
     why = f"{order.reason}: {order.reason_detail}" if order.reason else ""
-    return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id)])]
+    family = [("follows", order.parent_order_id), ("link", order.link_id)]
+    return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id), *family])]
+
+
+def _attached(orders: Sequence[trading.Order]) -> list[Table | str]:
+    """What works for the fills of an order."""
+    return ["For what it fills:", _order_table(orders, "")] if orders else []
 
 
 def _order_table(orders: Sequence[trading.Order], empty: str) -> Table:
@@ -303,6 +243,8 @@ def _price(order: trading.Order) -> str:
     trailing stop.
     """
     side = f" {word(order, 'trigger_side')}" if order.trigger_side else ""
+    if order.distance and not (order.limit_price or order.stop_price):
+        return f"{order.distance} from the fill"
     if order.type == trading.ORDER_TYPE_STOP_LIMIT:
         return order.limit_price if order.triggered else f"{order.stop_price}{side} then {order.limit_price}"
     if order.type == trading.ORDER_TYPE_TRAILING_STOP:

@@ -18,6 +18,8 @@ class PrometheusMeter:
         self._refusals = Counter(
             "fxmesh_trading_refusals", "Orders refused by a pre-trade check.", ["reason"], registry=registry
         )
+        self._revisions: dict[str, int] = {}
+        """Of orders that are not over, as last counted."""
         self._fills = Counter("fxmesh_trading_fills", "Fills booked.", ["symbol"], registry=registry)
         self._decisions = Counter(
             "fxmesh_trading_decisions", "Automatic decisions by outcome.", ["reason"], registry=registry
@@ -30,6 +32,11 @@ class PrometheusMeter:
     def committed(self, changes: Changes) -> None:
         """Orders, refusals, fills and decisions of one transaction."""
         for order in changes.orders.values():
+            if self._revisions.get(order.order_id) == order.revision:
+                continue  # a trailing stop moved: it came to nothing new
+            self._revisions[order.order_id] = order.revision
+            if order.final:
+                del self._revisions[order.order_id]
             self._orders.labels(order.status.value).inc()
             if order.status is OrderStatus.REJECTED:
                 self._refusals.labels(order.reason).inc()

@@ -72,6 +72,7 @@ class Schema:
         sa.Index("orders_by_number", orders.number, unique=True)
         sa.Index("orders_by_account", orders.account_id, orders.number)
         sa.Index("orders_by_status", orders.status)
+        sa.Index("orders_by_parent", orders.parent_id)
         sa.Index("fills_by_number", fills.number, unique=True)
         sa.Index("fills_by_account", fills.account_id, fills.number)
         sa.Index("fills_by_order", fills.order_id)

@@ -90,6 +90,8 @@ class SqliteTradingStore:
             conditions.append(columns.symbol.in_(query.symbols))
         if query.statuses:
             conditions.append(columns.status.in_([each.value for each in query.statuses]))
+        if query.parent_id:
+            conditions.append(columns.parent_id == query.parent_id)
         return await self._page(self._schema.orders, conditions, query.before, query.limit)
 
     async def fills(self, query: FillQuery) -> list[Fill]:

@@ -25,7 +25,7 @@ from services.trading_gateway.domain.changes import Decision
 from services.trading_gateway.domain.ids import signal_client_order_id
 from services.trading_gateway.domain.inputs import Advice, PlaceOrder, Signal, SignalDecided
 from services.trading_gateway.domain.matching import takes_from
-from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.orders import Leg, Terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
 
 PPM = 1_000_000
@@ -64,18 +64,16 @@ def decide(book: Book, policy: Policy, asked: SignalDecided) -> Decision:
     plan = _plan(book, policy, account, asked)
     if isinstance(plan, Skip):
         return _decision(asked, plan.reason, plan.detail)
-    terms, distance = plan
     order = placing.place(
         book,
         PlaceOrder(
             asked.time_ns,
             account.account_id,
             signal_client_order_id(asked.signal.signal_id),
-            terms,
+            plan,
             origin=OrderOrigin.SIGNAL,
             facts=asked.facts,
             signal_id=asked.signal.signal_id,
-            protect_distance=distance,
         ),
     )
     if order.status is OrderStatus.REJECTED:
@@ -84,7 +82,7 @@ def decide(book: Book, policy: Policy, asked: SignalDecided) -> Decision:
     return _decision(asked, ORDERED, f"score {score / PPM:.3f}", order.order_id)
 
 
-def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> tuple[Terms, int] | Skip:
+def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> Terms | Skip:
     skip = _unfit(policy, asked) or _contradicted(policy, asked) or _engaged(book, account, asked.signal)
     if skip is not None:
         return skip
@@ -98,7 +96,8 @@ def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) ->
     if isinstance(units, Skip):
         return units
     size, protect = _with_position(book, policy, account, signal, units, distance)
-    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size), protect
+    stop_loss = Leg(distance=protect) if protect else None
+    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size, stop_loss=stop_loss)
 
 
 def _unfit(policy: Policy, asked: SignalDecided) -> Skip | None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from services.errors import FxError, Kind
 from services.trading_gateway.domain import valuation
@@ -24,6 +25,7 @@ from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.rules import Rules
 
+K = TypeVar("K")
 FINISHED_KEPT = 4_000
 """Orders that are over and stay in memory; older ones are read from the store when something comes late for
 them.
@@ -69,8 +71,11 @@ class Book:
         self.orders: dict[str, Order] = {each.order_id: each for each in saved.orders}
         # By market and id, in the order of placing, which is the order of insertion.
         self._working: dict[tuple[str, str], dict[str, Order]] = {}
+        # Those that are not over, by parent and by link.
+        self._children: dict[str, dict[str, None]] = {}
+        self._linked: dict[tuple[str, str], dict[str, None]] = {}
         for order in sorted(saved.orders, key=lambda each: each.number):
-            self.lane(order.scope, order.symbol)[order.order_id] = order
+            self._note_working(order)
         self.order_number = saved.order_number
         self.fill_number = saved.fill_number
         self.refusals: dict[str, Counter[str]] = {}
@@ -126,10 +131,10 @@ class Book:
         if step is not None:
             self.tell(OrderChanged(step, order))
         if order.final:
-            self.lane(order.scope, order.symbol).pop(order.order_id, None)
+            self._note_over(order)
             self._finished[order.order_id] = None
         else:
-            self.lane(order.scope, order.symbol)[order.order_id] = order
+            self._note_working(order)
         return order
 
     def adopt(self, order: Order, executions: Iterable[str]) -> None:
@@ -160,6 +165,34 @@ class Book:
             if not account_id or each.account_id == account_id
         ]
         return sorted(found, key=lambda each: each.number)
+
+    def children(self, of: str) -> list[Order]:
+        """Orders that are not over and work for the fills of this one, in the order of placing."""
+        return [self.orders[each] for each in self._children.get(of, ())]
+
+    def linked(self, order: Order) -> list[Order]:
+        """Orders that are not over and share their size with this one, in the order of placing."""
+        found = self._linked.get((order.account_id, order.link_id), ()) if order.link_id else ()
+        return [self.orders[each] for each in found if each != order.order_id]
+
+    def reducible(self, order: Order) -> int:
+        """How much of an order may fill: all of it, or for a reduce-only order what there is to reduce."""
+        if not order.reduce_only:
+            return order.remaining
+        position = self.position(order.account_id, order.symbol).size
+        return abs(position) if position * order.side.sign < 0 else 0
+
+    def _note_working(self, order: Order) -> None:
+        self.lane(order.scope, order.symbol)[order.order_id] = order
+        if order.parent_id:
+            self._children.setdefault(order.parent_id, {})[order.order_id] = None
+        if order.link_id:
+            self._linked.setdefault((order.account_id, order.link_id), {})[order.order_id] = None
+
+    def _note_over(self, order: Order) -> None:
+        self.lane(order.scope, order.symbol).pop(order.order_id, None)
+        _leave(self._children, order.parent_id, order.order_id)
+        _leave(self._linked, (order.account_id, order.link_id), order.order_id)
 
     def next_order_number(self) -> int:
         """1, 2, 3 …"""
@@ -220,3 +253,12 @@ class Book:
         """What changed since the last call, for one transaction."""
         taken, self.changes = self.changes, Changes()
         return taken
+
+
+def _leave(families: dict[K, dict[str, None]], key: K, order_id: str) -> None:
+    """Empty families go: their keys are as many as orders."""
+    family = families.get(key)
+    if family is not None:
+        family.pop(order_id, None)
+        if not family:
+            del families[key]

@@ -24,6 +24,7 @@ MARKET: tuple[Check, ...] = (
     market_checks.reducible,
     market_checks.stop_side,
     market_checks.post_only,
+    market_checks.attached,
     market_checks.collar,
     market_checks.convertible,
 )

@@ -8,16 +8,17 @@ durable. With `live=False` (replaying a journal) the venue is not asked: its rep
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
 from services.trading_gateway.domain import (
     autotrade,
+    families,
     opening,
     placing,
     plain,
-    protection,
     reading,
     settling,
     venue,
@@ -37,6 +38,7 @@ from services.trading_gateway.domain.changes import (
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.inputs import (
     AmendOrder,
+    AskDue,
     CancelOrder,
     DayRolled,
     Input,
@@ -59,6 +61,7 @@ from services.trading_gateway.domain.markets import LIVE, Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.values import OrderStatus
+from services.trading_gateway.domain.venue import PaperVenue
 
 T = TypeVar("T")
 InputT = TypeVar("InputT", bound=Input)
@@ -77,6 +80,7 @@ class Engine:
         self.undecided = {each.signal_id: each for each in saved.undecided}
         """Signals without decisions yet, in the order in which they came."""
         self.live = live
+        self.venue = PaperVenue(rules.paper)
         self._policy = policy
         self._derived: list[Request] = []
 
@@ -152,20 +156,20 @@ class Engine:
             time_ns = max(self.time(order.scope), order.updated_ns)
             match request:
                 case Submit():
-                    reducible = protection.reducible(self.book, order)
-                    self._book_all(venue.submit(order, self._quote(order), time_ns, reducible))
+                    reducible = self.book.reducible(order)
+                    self._book_all(self.venue.submit(order, self._quote(order), time_ns, reducible))
                 case Withdraw():
-                    self._book_all(venue.withdraw(order, time_ns))
+                    self._book_all(self.venue.withdraw(order, time_ns))
                 case Replace():
-                    self._book_all(venue.replace(order, self._quote(order), time_ns))
+                    self._book_all(self.venue.replace(order, self._quote(order), time_ns))
                     self.match(order.order_id)
 
     def match(self, order_id: str) -> None:
         """Let the venue look at a working order at the present quote."""
         order = self.book.order(order_id)
         quote = self._quote(order)
-        if quote is not None and order.at_venue and not order.final:
-            self._book_all(venue.on_quote(order, quote, protection.reducible(self.book, order)))
+        if quote is not None and self.venue.works(order):
+            self._book_all(self.venue.on_quote(order, quote, self.book.reducible(order)))
 
     def resume(self) -> list[Request]:
         """After a restart: what was on its way to the venue when the last process ended."""
@@ -197,7 +201,9 @@ class Engine:
         self.book.changes.feeds[feed.state.scope, feed.state.symbol] = feed.state
         self.journal.enter(asked)
         if session.replay and self.live:
-            for order in list(self.book.lane(session.scope, asked.symbol).values()):
+            lane = self.book.lane(session.scope, asked.symbol)
+            while lane:  # one may take others with it
+                order = next(iter(lane.values()))
                 self.report(venue.close(order, asked.time_ns, "SESSION_ENDED", "the replay is over"))
 
     def quote_seen(self, asked: QuoteSeen) -> None:
@@ -220,6 +226,13 @@ class Engine:
         self.journal.enter(due)
         if self.live:
             self._book_all(venue.expire(self.book.order(due.order_id), due.time_ns))
+
+    def ask_due(self, due: AskDue) -> None:
+        """A timer: the venue is asked for an order that it did not answer, and its word taken."""
+        order = self.book.put_order(replace(self.book.order(due.order_id), ask_ns=None))
+        self.journal.enter(due)
+        if self.live:
+            self._book_all(self.venue.query(order, due.time_ns))
 
     def roll_day(self, due: DayRolled) -> None:
         """A timer: a trading day begins for an account."""
@@ -269,7 +282,7 @@ class Engine:
         return None if feed is None or feed.state.ended else feed.state.quote
 
     def _book_all(self, reports: Iterable[Report]) -> None:
-        """Book reports; the stops that follow reach the paper venue at once, before the next tick does."""
+        """Book reports; what follows from them reaches the paper venue at once, before the next tick does."""
         for report in reports:
             self._book(report)
         derived, self._derived = self._derived, []
@@ -280,7 +293,7 @@ class Engine:
         settling.settle(self.book, report)
         requests = self.book.changes.requests
         asked = len(requests)
-        protection.follow_up(self.book, before, report.time_ns)
+        families.follow_up(self.book, before, report)
         self._derived += requests[asked:]
         del requests[asked:]
         self.journal.enter(report)
@@ -310,6 +323,7 @@ _APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
     SessionEnded: Engine.session_ended,
     QuoteSeen: Engine.quote_seen,
     OrderDue: Engine.order_due,
+    AskDue: Engine.ask_due,
     DayRolled: Engine.roll_day,
     TicksRead: _nothing,
 }

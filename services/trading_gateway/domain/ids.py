@@ -23,14 +23,14 @@ def signal_client_order_id(signal_id: str) -> str:
     return f"s-{_hash(signal_id)}"
 
 
-def protective_client_order_id(order: str) -> str:
+def stop_loss_client_order_id(order: str) -> str:
     """The key of the stop that protects what an order filled."""
     return f"p-{order}"
 
 
-def protected_order_id(client_order_id: str) -> str:
-    """The order whose fill a stop with this key protects; empty for the key of any other order."""
-    return client_order_id[2:] if client_order_id.startswith("p-o-") else ""
+def take_profit_client_order_id(order: str) -> str:
+    """The key of the limit order that takes the profit of what an order filled."""
+    return f"t-{order}"
 
 
 def replay_account_id(session_id: str) -> str:

@@ -83,7 +83,6 @@ class PlaceOrder:
     origin: OrderOrigin = OrderOrigin.USER
     facts: Facts = Facts()
     signal_id: str = ""
-    protect_distance: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,10 +107,20 @@ class CancelOrder:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The venue works an order."""
+    """The venue works an order, against quotes from `works_from_ns` on."""
 
     time_ns: int
     order_id: str
+    works_from_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Unanswered:
+    """An order was sent and no answer came: the venue is asked at `ask_ns`, not before."""
+
+    time_ns: int
+    order_id: str
+    ask_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +186,7 @@ class AmendRefused:
     detail: str
 
 
-Report: TypeAlias = Accepted | Triggered | Trailed | Executed | Ended | Amended | AmendRefused
+Report: TypeAlias = Accepted | Unanswered | Triggered | Trailed | Executed | Ended | Amended | AmendRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +212,14 @@ class DayRolled:
 @dataclass(frozen=True, slots=True)
 class OrderDue:
     """An order's time in force ran out (a timer); what comes of it is the venue's report."""
+
+    time_ns: int
+    order_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class AskDue:
+    """The settle window of an unanswered order is over (a timer); what the venue says is its report."""
 
     time_ns: int
     order_id: str
@@ -307,6 +324,7 @@ Input: TypeAlias = (
     | Report
     | DayRolled
     | OrderDue
+    | AskDue
     | SessionStarted
     | SessionEnded
     | TicksRead

@@ -80,7 +80,7 @@ def stop_side(case: Situation) -> Refusal | None:
     else it would fire at once. A trailing stop begins where the market is.
     """
     terms, quote = case.terms, case.quote
-    if terms.stop is None or quote is None or terms.type is OrderType.TRAILING_STOP:
+    if terms.stop is None or quote is None or case.held or terms.type is OrderType.TRAILING_STOP:
         return None
     at = trigger_side(terms.side, terms.trigger)
     above = rises_to_stop(terms.type, terms.side)
@@ -95,7 +95,7 @@ def stop_side(case: Situation) -> Refusal | None:
 def post_only(case: Situation) -> Refusal | None:
     """An order that is to add liquidity only must not be marketable."""
     terms, quote = case.terms, case.quote
-    if not terms.post_only or quote is None:
+    if not terms.post_only or quote is None or case.held:
         return None
     price, _ = takes_from(terms.side, quote)
     if not acceptable(terms.side, terms.limit, price):
@@ -105,7 +105,7 @@ def post_only(case: Situation) -> Refusal | None:
 
 def reducible(case: Situation) -> Refusal | None:
     """A reduce-only order needs a position against it."""
-    if not case.terms.reduce_only or case.position * case.terms.side.sign < 0:
+    if not case.terms.reduce_only or case.held or case.position * case.terms.side.sign < 0:
         return None
     return Refusal(
         "NOTHING_TO_REDUCE", f"there is no position that a {case.terms.side.value} order would reduce"
@@ -119,9 +119,11 @@ def collar(case: Situation) -> Refusal | None:
         return None
     reference, _ = takes_from(terms.side, quote)
     limit = case.book.rules.price_collar
-    prices = [price for price in (terms.limit, terms.stop) if price is not None]
-    if terms.trail is not None:
-        prices.append(reference + terms.side.sign * terms.trail)
+    legs = [leg for leg in (terms.take_profit, terms.stop_loss) if leg is not None]
+    asked = [terms.limit, terms.stop, *(leg.price for leg in legs)]
+    away = [terms.trail, *(leg.trail or leg.distance for leg in legs)]
+    prices = [price for price in asked if price is not None]
+    prices += [reference + terms.side.sign * distance for distance in away if distance]
     far = next((price for price in prices if abs(price - reference) > limit * reference), None)
     if far is None:
         return None
@@ -129,6 +131,21 @@ def collar(case: Situation) -> Refusal | None:
         "PRICE_COLLAR",
         f"{case.price_text(far)} is more than {float(limit):.2%} from {case.price_text(reference)}",
     )
+
+
+def attached(case: Situation) -> Refusal | None:
+    """A take-profit lies where the order's position wins, a stop-loss where it loses."""
+    terms, sign = case.terms, case.terms.side.sign
+    entry = case.price_text(case.price)
+    win = None if terms.take_profit is None else terms.take_profit.price
+    loss = None if terms.stop_loss is None else terms.stop_loss.price
+    if win is not None and (win - case.price) * sign <= 0:
+        where = "above" if sign > 0 else "below"
+        return Refusal("TAKE_PROFIT_WRONG_SIDE", f"the take-profit lies {where} the order's price {entry}")
+    if loss is not None and (case.price - loss) * sign <= 0:
+        where = "below" if sign > 0 else "above"
+        return Refusal("STOP_LOSS_WRONG_SIDE", f"the stop-loss lies {where} the order's price {entry}")
+    return None
 
 
 def convertible(case: Situation) -> Refusal | None:

@@ -19,6 +19,18 @@ from services.trading_gateway.domain.values import (
 
 
 @dataclass(frozen=True, slots=True)
+class Leg:
+    """A take-profit or stop-loss that comes with an order: at a price, at a distance from the order's average
+    fill, or trailing. One of the three.
+    """
+
+    price: int | None = None
+    distance: int = 0
+    trail: int | None = None
+    trigger: TriggerSide | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """What is asked for. Sizes and prices raw; `expires_ns` is market time."""
 
@@ -37,6 +49,12 @@ class Terms:
     post_only: bool = False
     reduce_only: bool = False
     """Never opens or turns a position."""
+    take_profit: Leg | None = None
+    stop_loss: Leg | None = None
+    link_id: str = ""
+    """Orders of an account with the same link share one size."""
+    parent_id: str = ""
+    """The order whose fills it works for."""
 
     @property
     def signed_size(self) -> int:
@@ -84,10 +102,24 @@ class Order:
     post_only: bool = False
     reduce_only: bool = False
     """Never opens or turns a position; withdrawn when there is nothing to reduce."""
+    parent_id: str = ""
+    link_id: str = ""
     protect_distance: int = 0
-    """Raw price distance at which a stop is placed for what this order filled; 0 for none."""
+    """Raw distance from the average price of its parent's fills, which gives its own price; 0: it has one."""
+    anchor: int | None = None
+    """The price that its parent's fills so far give it."""
+    asked: int = 0
+    """With a parent or link: total size that was asked for; 0: whatever its parent fills."""
+    granted: int = 0
+    """With a parent: what that has filled so far and it may work for."""
+    taken: int = 0
+    """Fills of the orders it shares its size with."""
     at_venue: bool = False
-    """The venue has it and works it while it is not over."""
+    """The venue is known to have it, and works it while it is not over."""
+    works_from_ns: int = 0
+    """First market time at which it may fill."""
+    ask_ns: int | None = None
+    """UNKNOWN: when the venue is asked for it."""
     depth: tuple[tuple[int, int], ...] = ()
     """Levels of the book it may walk when it reaches the venue; empty after that."""
     amend_size: int | None = None
@@ -100,6 +132,14 @@ class Order:
     def remaining(self) -> int:
         """Size that can still fill; never below zero."""
         return max(self.size - self.filled, 0)
+
+    @property
+    def share(self) -> int:
+        """With a parent or link: the total size that it should have now, its own fills included."""
+        size = self.asked
+        if self.parent_id:
+            size = min(self.asked or self.granted, self.granted)
+        return max(size - self.taken, self.filled)
 
     @property
     def terms(self) -> Terms:
@@ -117,6 +157,8 @@ class Order:
             self.trigger,
             self.post_only,
             self.reduce_only,
+            link_id=self.link_id,
+            parent_id=self.parent_id,
         )
 
     @property
@@ -137,10 +179,18 @@ def changed(order: Order, time_ns: int, status: OrderStatus, reason: str = "", d
     )
 
 
-def accepted(order: Order, time_ns: int) -> Order:
+def accepted(order: Order, time_ns: int, works_from_ns: int = 0) -> Order:
     """The venue works it. Says nothing new once a fill or an end was seen."""
     if order.status in (OrderStatus.PLACED, OrderStatus.UNKNOWN):
-        return replace(changed(order, time_ns, OrderStatus.ACCEPTED), at_venue=True, depth=())
+        after = changed(order, time_ns, OrderStatus.ACCEPTED)
+        return replace(after, at_venue=True, works_from_ns=works_from_ns, ask_ns=None, depth=())
+    return order
+
+
+def unanswered(order: Order, time_ns: int, ask_ns: int) -> Order:
+    """UNKNOWN: sent, and not known whether the venue has it; asked for at `ask_ns`."""
+    if order.status is OrderStatus.PLACED:
+        return replace(changed(order, time_ns, OrderStatus.UNKNOWN), ask_ns=ask_ns, depth=())
     return order
 
 
@@ -156,6 +206,7 @@ def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
     return replace(
         changed(order, time_ns, status, "" if done else order.reason, "" if done else order.reason_detail),
         at_venue=True,
+        ask_ns=None,
         filled=filled,
         notional=order.notional + size * price,
         fills=order.fills + 1,

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from services.errors import FxError, Kind, invalid_field
+from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.calendar import civil_day, roll_ns
-from services.trading_gateway.domain import checks, orders
+from services.trading_gateway.domain import checks, families, orders
 from services.trading_gateway.domain.book import Book
-from services.trading_gateway.domain.changes import Replace, Submit, Withdraw
+from services.trading_gateway.domain.changes import Replace, Submit
 from services.trading_gateway.domain.events import OrderStep
 from services.trading_gateway.domain.ids import fingerprint, order_id
-from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, PlaceOrder
+from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, Facts, PlaceOrder
+from services.trading_gateway.domain.legs import legs
 from services.trading_gateway.domain.orders import Amendment, Order, Terms
 from services.trading_gateway.domain.situations import Refusal, situation
 from services.trading_gateway.domain.terms import PRICES
@@ -23,19 +24,31 @@ from services.trading_gateway.domain.values import OrderStatus, TimeInForce
 
 
 def place(book: Book, asked: PlaceOrder) -> Order:
-    """The new order: PLACED and on its way, or REJECTED with the reason of the check that refused it.
+    """The new order: PLACED and on its way, HELD until its parent fills, or REJECTED with the reason of the
+    check that refused it.
 
-    Raises FxError `UNKNOWN_ACCOUNT`. The key must be new (`same_order`).
+    Raises FxError `UNKNOWN_ACCOUNT`; of a parent: `UNKNOWN_ORDER`, `ORDER_FINAL`, `VALIDATION_FAILED`. The
+    key must be new (`same_order`).
     """
     account = book.account(asked.account_id)
-    case = situation(book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin)
+    parent = _parent(book, asked)
+    case = situation(
+        book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin, held=parent is not None
+    )
     refused = checks.refusal(case)
     order = _new(book, asked, account.session_id, refused)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)
         return book.put_order(order, OrderStep.REJECTED)
-    book.changes.requests.append(Submit(order.order_id))
-    return book.put_order(order, OrderStep.PLACED)
+    if parent is None:
+        book.changes.requests.append(Submit(order.order_id))
+    book.put_order(order, OrderStep.PLACED)
+    for key, terms, distance in legs(order, asked.terms):
+        leg = replace(asked, client_order_id=key, terms=terms, facts=Facts())
+        attached = replace(_new(book, leg, order.scope, None), asked=0, protect_distance=distance)
+        book.put_order(attached, OrderStep.PLACED)
+    families.fit(book, order, asked.time_ns)
+    return book.order(order.order_id)
 
 
 def same_order(first: Order, terms: Terms) -> Order:
@@ -74,7 +87,7 @@ def amend(book: Book, asked: AmendOrder) -> Order:
     reason.
     """
     order = _unfinished(book.order(asked.order_id))
-    if order.status is not OrderStatus.ACCEPTED and order.status is not OrderStatus.PARTIALLY_FILLED:
+    if order.status not in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.HELD):
         raise FxError(
             Kind.FAILED_PRECONDITION,
             "ORDER_FINAL",
@@ -84,24 +97,50 @@ def amend(book: Book, asked: AmendOrder) -> Order:
     account = book.account(order.account_id)
     rest = replace(terms, size=terms.size - order.filled, stop=None if order.triggered else terms.stop)
     case = situation(
-        book, account, rest, asked.facts, asked.time_ns, besides=order.order_id, origin=order.origin
+        book,
+        account,
+        rest,
+        asked.facts,
+        asked.time_ns,
+        besides=order.order_id,
+        origin=order.origin,
+        held=order.status is OrderStatus.HELD,
     )
     objection = checks.refusal(case)
     if objection is not None:
         book.count_refusal(account.account_id, objection.reason)
         raise FxError(Kind.FAILED_PRECONDITION, objection.reason, objection.detail)
+    if not (asked.change.limit is None and asked.change.stop is None):
+        order = replace(order, protect_distance=0, anchor=None)  # it has a price of its own from now on
+    if asked.change.size is not None and (order.parent_id or order.link_id):
+        order = replace(order, asked=terms.size + order.taken)
+    if order.status is OrderStatus.HELD:
+        return _amend_held(book, order, asked, terms)
     book.changes.requests.append(Replace(order.order_id))
     return book.put_order(orders.amendment_asked(order, asked.time_ns, asked.change))
 
 
+def _amend_held(book: Book, order: Order, asked: AmendOrder, terms: Terms) -> Order:
+    """At once: the venue knows nothing of it."""
+    amended = replace(
+        orders.changed(order, asked.time_ns, OrderStatus.HELD),
+        size=terms.size,
+        limit=terms.limit,
+        stop=terms.stop,
+        trail=terms.trail,
+    )
+    return book.put_order(amended, OrderStep.AMENDED)
+
+
 def cancel(book: Book, asked: CancelOrder) -> Order:
-    """The order with its cancel pending. Raises FxError FAILED_PRECONDITION `ORDER_FINAL`."""
+    """The order with its cancel pending, or over where the venue never had it.
+
+    Raises FxError FAILED_PRECONDITION `ORDER_FINAL`.
+    """
     order = _unfinished(book.order(asked.order_id))
     if order.status is OrderStatus.PENDING_CANCEL:
         return order
-    book.changes.requests.append(Withdraw(order.order_id))
-    pending = orders.changed(order, asked.time_ns, OrderStatus.PENDING_CANCEL, asked.reason, asked.detail)
-    return book.put_order(pending)
+    return families.withdraw(book, order, asked.time_ns, asked.reason, asked.detail)
 
 
 def terms_key(terms: Terms) -> str:
@@ -115,6 +154,17 @@ def terms_key(terms: Terms) -> str:
     return fingerprint(*plain, *_asked_besides(terms))
 
 
+def _parent(book: Book, asked: PlaceOrder) -> Order | None:
+    """The order that an order is to follow."""
+    wanted = asked.terms.parent_id
+    if not wanted:
+        return None
+    parent = book.order(wanted)
+    if (parent.account_id, parent.symbol) != (asked.account_id, asked.terms.symbol):
+        raise invalid_field(VALIDATION_FAILED, "parent_order_id", "is of another account or symbol")
+    return _unfinished(parent)
+
+
 def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
     trigger = "" if terms.trigger is None else terms.trigger.value
     named = (
@@ -122,12 +172,18 @@ def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
         ("trigger", trigger),
         ("post_only", terms.post_only),
         ("reduce_only", terms.reduce_only),
+        ("take_profit", terms.take_profit),
+        ("stop_loss", terms.stop_loss),
+        ("link", terms.link_id),
+        ("parent", terms.parent_id),
     )
     return [each for each in named if each[1]]
 
 
 def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None) -> Order:
     terms = asked.terms
+    status = OrderStatus.HELD if terms.parent_id else OrderStatus.PLACED
+    parent = book.orders.get(terms.parent_id)
     return Order(
         number=book.next_order_number(),
         order_id=order_id(asked.account_id, asked.client_order_id),
@@ -142,7 +198,7 @@ def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None)
         limit=terms.limit,
         stop=terms.stop,
         expires_ns=expiry(terms, asked.time_ns),
-        status=OrderStatus.PLACED if refused_for is None else OrderStatus.REJECTED,
+        status=status if refused_for is None else OrderStatus.REJECTED,
         origin=asked.origin,
         created_ns=asked.time_ns,
         updated_ns=asked.time_ns,
@@ -154,7 +210,10 @@ def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None)
         trigger=terms.trigger,
         post_only=terms.post_only,
         reduce_only=terms.reduce_only,
-        protect_distance=asked.protect_distance,
+        parent_id=terms.parent_id,
+        link_id=terms.link_id,
+        asked=terms.size if terms.parent_id or terms.link_id else 0,
+        granted=0 if parent is None else parent.filled,
         depth=asked.facts.depth if refused_for is None else (),
     )
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from services.market.ticks import TickBatch
 from services.trading_gateway.domain import financing, matching
 from services.trading_gateway.domain.feeds import Feed
-from services.trading_gateway.domain.inputs import DayRolled, OrderDue
+from services.trading_gateway.domain.inputs import AskDue, DayRolled, OrderDue
 from services.trading_gateway.domain.markets import LIVE
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
     extremes = matching.Extremes.of(fresh)
     return not any(
         (order.expires_ns is not None and order.expires_ns <= last_ns)
-        or (order.at_venue and matching.may_touch(order, extremes))
+        or (order.ask_ns is not None and order.ask_ns <= last_ns)
+        or (engine.venue.works(order) and matching.may_touch(order, extremes))
         for order in lane.values()
     )
 
@@ -68,26 +69,29 @@ def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
 def _fire_timers(engine: Engine, feed: Feed, time_ns: int) -> None:
     """Fire what is due at `time_ns` or before, before the tick of that time is read; earliest first."""
     while (due := _next_due(engine, feed, time_ns)) is not None:
-        if isinstance(due, OrderDue):
-            engine.order_due(due)
-        else:
+        if isinstance(due, DayRolled):
             engine.roll_day(financing.due(engine.book, due.account_id, due.time_ns))
+        else:
+            engine.apply(due)
 
 
-def _next_due(engine: Engine, feed: Feed, time_ns: int) -> OrderDue | DayRolled | None:
-    """The earliest timer due; days roll before orders expire, orders expire in the order of placing."""
+def _next_due(engine: Engine, feed: Feed, time_ns: int) -> DayRolled | OrderDue | AskDue | None:
+    """The earliest timer due; days roll before orders expire, orders expire in the order of placing, and one
+    that expires need not be asked for.
+    """
     scope, symbol = feed.state.scope, feed.state.symbol
     days = [
-        (each.day_roll_ns, 0, each.account_id)
+        (each.day_roll_ns, 0, DayRolled, each.account_id)
         for each in engine.book.accounts.values()
         if each.session_id == scope and each.day_roll_ns <= time_ns
     ]
     orders = [
-        (each.expires_ns, each.number, each.order_id)
+        (due_ns, each.number, timer, each.order_id)
         for each in engine.book.lane(scope, symbol).values()
-        if each.expires_ns is not None and each.expires_ns <= time_ns
+        for due_ns, timer in ((each.expires_ns, OrderDue), (each.ask_ns, AskDue))
+        if due_ns is not None and due_ns <= time_ns
     ]
     if not days and not orders:
         return None
-    due_ns, number, key = min(days + orders)
-    return OrderDue(due_ns, key) if number else DayRolled(due_ns, key)
+    due_ns, _, timer, key = min([*days, *orders], key=lambda each: each[:2])
+    return timer(due_ns, key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from services.trading_gateway.domain.conditions import PERFECT, Conditions
 from services.trading_gateway.domain.financing_table import FinancingTable
 
 
@@ -33,3 +34,5 @@ class Rules:
     """Events waiting for the bus above which no new risk is taken."""
     untradable: frozenset[str] = frozenset()
     """Symbols for which no order is taken."""
+    paper: Conditions = PERFECT
+    """What the paper venue does to orders."""

@@ -27,6 +27,7 @@ from services.trading_gateway.domain.inputs import (
     Report,
     Trailed,
     Triggered,
+    Unanswered,
 )
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus
@@ -45,7 +46,11 @@ def settle(book: Book, report: Report) -> None:
         case Executed():
             _book_fill(book, order, report)
         case Accepted():
-            _move(book, order, orders.accepted(order, report.time_ns), OrderStep.ACCEPTED)
+            _move(
+                book, order, orders.accepted(order, report.time_ns, report.works_from_ns), OrderStep.ACCEPTED
+            )
+        case Unanswered():
+            _move(book, order, orders.unanswered(order, report.time_ns, report.ask_ns), None)
         case Triggered():
             if not (order.triggered or order.final):
                 book.put_order(replace(orders.changed(order, report.time_ns, order.status), triggered=True))

@@ -39,7 +39,11 @@ class Situation:
     resting: int
     reducing: bool
     protective: bool
-    """Placed by the gateway itself to limit a loss: nothing but a halt stops it."""
+    """Takes back what an order has opened, or was placed by the gateway itself to limit a loss: nothing but a
+    halt stops it.
+    """
+    held: bool
+    """Waits for its parent's fills: where the market and the position are now says nothing yet."""
 
     @property
     def quote(self) -> Quote | None:
@@ -73,6 +77,7 @@ def situation(
     *,
     besides: str = "",
     origin: OrderOrigin = OrderOrigin.USER,
+    held: bool = False,
 ) -> Situation:
     """What the checks look at. `besides` names an order not to be counted as working (one being amended)."""
     resting = sum(
@@ -92,5 +97,6 @@ def situation(
         position,
         resting,
         terms.reduce_only or reduces(position, terms.signed_size + resting),
-        terms.reduce_only and origin is OrderOrigin.RISK,
+        terms.reduce_only and (origin is OrderOrigin.RISK or (bool(terms.parent_id) and not held)),
+        held,
     )

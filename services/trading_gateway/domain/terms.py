@@ -11,7 +11,7 @@ from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.instruments import Instrument, instrument
 from services.money.decimals import format_trimmed, parse_decimal
 from services.money.rounding import on_step
-from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.orders import Leg, Terms
 from services.trading_gateway.domain.values import OrderType, Side, TimeInForce, TriggerSide
 
 PRICES: dict[OrderType, tuple[str, ...]] = {
@@ -27,6 +27,16 @@ _AT_ONCE = (TimeInForce.IOC, TimeInForce.FOK)
 
 
 @dataclass(frozen=True, slots=True)
+class TypedLeg:
+    """A take-profit or stop-loss as typed: one of the three."""
+
+    price: str = ""
+    distance: str = ""
+    trail_distance: str = ""
+    trigger: TriggerSide | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Typed:
     """Prices and conditions of an order as a caller typed them; empty text for none."""
 
@@ -36,6 +46,10 @@ class Typed:
     trigger: TriggerSide | None = None
     post_only: bool = False
     reduce_only: bool = False
+    take_profit: TypedLeg | None = None
+    stop_loss: TypedLeg | None = None
+    link_id: str = ""
+    parent_id: str = ""
 
 
 PLAIN = Typed()
@@ -74,6 +88,10 @@ def terms(
         typed.trigger,
         typed.post_only,
         typed.reduce_only,
+        _leg(of, typed.take_profit, "take_profit", "limit_price"),
+        _leg(of, typed.stop_loss, "stop_loss", "stop_price"),
+        typed.link_id,
+        typed.parent_id,
     )
 
 
@@ -106,6 +124,28 @@ def _scaled(text: str, digits: int, reason: str, field: str) -> int:
     return parse_decimal(text, digits, field=field)
 
 
+def _leg(of: Instrument, typed: TypedLeg | None, name: str, price_field: str) -> Leg | None:
+    """Raises FxError `PRICE_REQUIRED`, `PRICE_NOT_ALLOWED` unless it has one of the prices there are."""
+    if typed is None:
+        return None
+    prices = {
+        price_field: typed.price,
+        "distance": typed.distance,
+        "trail_distance": typed.trail_distance,
+    }
+    given = [field for field, text in prices.items() if text]
+    if not given:
+        raise invalid_field("PRICE_REQUIRED", f"{name}.{price_field}", "give a price or a distance")
+    if len(given) > 1:
+        raise invalid_field("PRICE_NOT_ALLOWED", f"{name}.{given[1]}", f"{given[0]} says where it is already")
+    raw = price_of(of, prices[given[0]], f"{name}.{given[0]}")
+    if given[0] == "distance":
+        return Leg(distance=raw or 0, trigger=typed.trigger)
+    if given[0] == "trail_distance":
+        return Leg(trail=raw, trigger=typed.trigger)
+    return Leg(raw, trigger=typed.trigger)
+
+
 def _prices_fit(type_: OrderType, typed: Typed) -> None:
     for field in ("limit_price", "stop_price", "trail_distance"):
         text, wanted = getattr(typed, field), field in PRICES[type_]
@@ -118,6 +158,9 @@ def _prices_fit(type_: OrderType, typed: Typed) -> None:
 def _options_fit(type_: OrderType, chosen: TimeInForce, typed: Typed) -> None:
     if typed.trigger is not None and not type_.waits:
         raise invalid_field("OPTION_NOT_ALLOWED", "trigger_side", f"a {type_.words} order waits for no price")
+    for field in ("take_profit", "stop_loss"):
+        if typed.reduce_only and getattr(typed, field) is not None:
+            raise invalid_field("OPTION_NOT_ALLOWED", field, "a reduce-only order opens nothing to take back")
     if typed.post_only and (type_ is not OrderType.LIMIT or chosen in _AT_ONCE):
         raise invalid_field(
             "OPTION_NOT_ALLOWED", "post_only", "only a limit order that may wait can add liquidity only"

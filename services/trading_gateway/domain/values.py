@@ -79,6 +79,7 @@ class OrderStatus(Enum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
     REJECTED = "rejected"
+    HELD = "held"
 
     @property
     def final(self) -> bool:

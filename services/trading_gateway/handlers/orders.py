@@ -12,7 +12,11 @@ from services.trading_gateway.domain import placing, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.domain.fills import Fill
-from services.trading_gateway.domain.ids import order_id
+from services.trading_gateway.domain.ids import (
+    order_id,
+    stop_loss_client_order_id,
+    take_profit_client_order_id,
+)
 from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, Facts, PlaceOrder, QuoteSeen
 from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.domain.orders import Amendment, Order, Terms
@@ -21,7 +25,7 @@ from services.trading_gateway.domain.values import OrderStatus, OrderType, Side,
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import FillQuery, MarketData, OrderQuery
 
-_OURS = re.compile(r"s-[a-z2-7]{26}|p-o-[a-z2-7]{26}")
+_OURS = re.compile(r"s-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}")
 """Keys of automatic orders; nobody else may take them."""
 BOOK_AGE_NS = 2_000_000_000
 """A book further in market time from the quote than this is not walked."""
@@ -138,7 +142,8 @@ class Orders:
         def act(engine: Engine) -> list[str]:
             working = engine.book.working(account_id, symbol)
             for each in working:
-                self._cancel(engine, each)
+                if not engine.book.order(each.order_id).final:  # it may have gone with one before
+                    self._cancel(engine, each)
             return [each.order_id for each in working]
 
         ids = await self._desk.once(request_id, ("cancel_all", account_id, symbol), act)
@@ -150,6 +155,13 @@ class Orders:
         if found is None:
             raise FxError(Kind.NOT_FOUND, "UNKNOWN_ORDER", f"no order {wanted}")
         return found
+
+    async def attached(self, order: Order) -> list[Order]:
+        """The take-profit and stop-loss that were placed with an order."""
+        keys = take_profit_client_order_id, stop_loss_client_order_id
+        ids = [order_id(order.account_id, key(order.order_id)) for key in keys]
+        found = [await self._desk.store.order(each) for each in ids]
+        return [each for each in found if each is not None]
 
     async def find(self, account_id: str, client_order_id: str) -> Order:
         """The order an account placed under a key. Raises FxError NOT_FOUND `UNKNOWN_ORDER`."""

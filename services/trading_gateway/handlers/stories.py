@@ -2,7 +2,7 @@
 
 A story (`services/tracing.py`) is kept for each signal until it is decided about and for each order while it
 works, in the database too, so that a restart changes nothing. Traced, an order and each fill of it are steps
-of their own. The stop that protects an entry goes on in the entry's story.
+of their own. What works for the fills of an order goes on in its story.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from services.trading_gateway.domain.events import (
     PositionChanged,
     TradeExecuted,
 )
-from services.trading_gateway.domain.ids import protected_order_id
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.ports import Told
 
@@ -78,7 +77,7 @@ class Stories:
                 return None
 
     def _placed(self, order: Order, told: Told) -> Story:
-        entry = self._known.get(protected_order_id(order.client_order_id))
+        entry = self._known.get(order.parent_id)
         step = self.tracer.start("order", entry, **_facts(order))
         self._keep(order.order_id, step.story, told)
         told.steps.append(step)

@@ -87,6 +87,9 @@ def order(value: Order) -> trading_pb2.Order:
         post_only=value.post_only,
         reduce_only=value.reduce_only,
         triggered=value.triggered,
+        parent_order_id=value.parent_id,
+        link_id=value.link_id,
+        distance=of.price_text(value.protect_distance) if value.protect_distance else "",
     )
 
 

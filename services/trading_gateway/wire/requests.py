@@ -35,10 +35,27 @@ def terms(request: service_pb2.PlaceOrderRequest) -> Terms:
             _TRIGGER.get(request.trigger_side),
             request.post_only,
             request.reduce_only,
+            _take_profit(request),
+            _stop_loss(request),
+            request.link_id,
+            request.parent_order_id,
         ),
         _TIME_IN_FORCE.get(request.time_in_force),
         time_ns(request, "expires_at"),
     )
+
+
+def _take_profit(request: service_pb2.PlaceOrderRequest) -> shape.TypedLeg | None:
+    leg = request.take_profit
+    return shape.TypedLeg(leg.limit_price, leg.distance) if request.HasField("take_profit") else None
+
+
+def _stop_loss(request: service_pb2.PlaceOrderRequest) -> shape.TypedLeg | None:
+    leg = request.stop_loss
+    if not request.HasField("stop_loss"):
+        return None
+    trigger = _TRIGGER.get(leg.trigger_side)
+    return shape.TypedLeg(leg.stop_price, leg.distance, leg.trail_distance, trigger)
 
 
 def change(request: service_pb2.AmendOrderRequest) -> Change:
@@ -55,7 +72,13 @@ def trading_state(value: trading_pb2.TradingState.ValueType) -> TradingState:
 
 def order_filters(request: service_pb2.ListOrdersRequest) -> tuple[object, ...]:
     """What a page token of this list is bound to."""
-    return ("orders", request.account_id, tuple(request.symbol), tuple(request.status))
+    return (
+        "orders",
+        request.account_id,
+        tuple(request.symbol),
+        tuple(request.status),
+        request.parent_order_id,
+    )
 
 
 def order_query(request: service_pb2.ListOrdersRequest) -> OrderQuery:
@@ -66,6 +89,7 @@ def order_query(request: service_pb2.ListOrdersRequest) -> OrderQuery:
         tuple(_STATUS[each] for each in request.status),
         _position(request.page_token, *order_filters(request)),
         page_size(request.page_size),
+        request.parent_order_id,
     )
 
 

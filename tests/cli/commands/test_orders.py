@@ -116,6 +116,37 @@ def test_orders_of_every_type_show_what_they_wait_for(fxmesh: Fxmesh) -> None:
     assert trailing["orderId"] not in fxmesh("orders", "--open", "--account", account).out
 
 
+def test_an_order_comes_with_its_take_profit_and_stop_loss(fxmesh: Fxmesh) -> None:
+    account = account_of_its_own(fxmesh)
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    below = f"{float(quote['bid']) * 0.98:.5f}"
+    place = ("order", "buy", "EURUSD", "1000", "--limit", below, "--account", account)
+    bracket = (*place, "--take-profit", "+0.01000", "--stop-loss-trail", "0.00500")
+
+    done = fxmesh(*bracket, "--client-order-id", "entry")
+    assert done.code == 0
+    assert "0.01000 from the fill" in done.out
+    answer = fxmesh(*bracket, "--client-order-id", "entry", "--json").data
+    entry, (profit, loss) = answer["order"], answer["attached"]
+    assert {profit["status"], loss["status"]} == {"ORDER_STATUS_HELD"}
+    assert profit["parentOrderId"] == loss["parentOrderId"] == loss["linkId"] == entry["orderId"]
+    shown = fxmesh("order", "show", entry["orderId"]).out
+    assert profit["orderId"] in shown
+    assert loss["orderId"] in shown
+
+    after = fxmesh(*place, "--after", entry["orderId"], "--link", "pair", "--json").data["order"]
+    assert (after["status"], after["linkId"]) == ("ORDER_STATUS_HELD", "pair")
+    assert entry["orderId"] in fxmesh("order", "show", after["orderId"]).out
+
+    assert fxmesh("order", "cancel", entry["orderId"]).code == 0
+    assert "No orders." in fxmesh("orders", "--open", "--account", account).out
+    wrong = fxmesh(*place, "--take-profit", below, "--json")
+    assert (wrong.code, wrong.error["reason"]) == (4, "TAKE_PROFIT_WRONG_SIDE")
+    both = fxmesh(*place, "--stop-loss", "1.0", "--stop-loss-trail", "0.1")
+    assert both.code == 4
+    assert "stop_loss.trail_distance" in both.err
+
+
 def test_all_working_orders_go_at_once(fxmesh: Fxmesh) -> None:
     account = account_of_its_own(fxmesh)
     (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]

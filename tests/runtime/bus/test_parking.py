@@ -11,11 +11,11 @@ import pytest
 from fxmesh.analysis.v1.events_pb2 import SignalGenerated
 from fxmesh.trading.v1.events_pb2 import OrderPlaced
 from nats import errors
-from nats.js.client import JetStreamContext
 
 from services.errors import FxError, Kind
 from services.runtime.bus import parking
 from services.runtime.bus.letters import Letters
+from services.runtime.bus.link import Session
 from services.runtime.bus.naming import dead_letter_subject
 from services.runtime.bus.parking import Order, Parking
 from services.runtime.bus.swift import SwiftClient
@@ -187,8 +187,8 @@ async def test_an_order_that_is_heard_before_it_is_stored_is_carried_out(
         got.bad.clear()
         read, early = Parking.orders, iter((True, True))
 
-        async def orders(self: Parking, jetstream: JetStreamContext) -> list[Order]:
-            return [] if next(early, False) else await read(self, jetstream)
+        async def orders(self: Parking, session: Session) -> list[Order]:
+            return [] if next(early, False) else await read(self, session)
 
         monkeypatch.setattr(Parking, "orders", orders)
         number = await letters.order("redrive", letter)

@@ -70,7 +70,7 @@ def test_a_signal_becomes_a_market_order_sized_by_risk_and_range_with_a_stop() -
     )
     (stop,) = protective(floor)
     assert (stop.side, stop.type, stop.size, stop.stop) == (Side.SELL, OrderType.STOP, 250_000_00, 109_810)
-    assert (stop.status, stop.origin) == (OrderStatus.ACCEPTED, OrderOrigin.RISK)
+    assert (stop.status, stop.origin) == (OrderStatus.ACCEPTED, OrderOrigin.SIGNAL)
 
 
 def test_leverage_caps_the_size_and_micro_lots_round_it_down() -> None:

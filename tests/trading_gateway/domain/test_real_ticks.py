@@ -12,6 +12,7 @@ from services.market.ticks import TickBatch, merge
 from services.trading_gateway.domain.inputs import TicksRead
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
+from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
 from tests.trading_gateway.kit import REPLAY_SESSION, Floor
 
@@ -49,7 +50,7 @@ def traded(batches: list[TickBatch]) -> Floor:
                 trail="0.00030" if type_ is OrderType.TRAILING_STOP else "",
                 tif=None if type_ is OrderType.MARKET else TimeInForce.DAY,
                 account=ACCOUNT,
-                protect=random.choice((0, 0, 80)),
+                stop_loss=random.choice((None, None, TypedLeg(distance="0.00080"))),
             )
     floor.engine.journal.mark_all()
     floor.settle()

@@ -23,6 +23,7 @@ from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce, TriggerSide
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
 
@@ -35,9 +36,9 @@ MARKETS = {"EURUSD": (110_000, 5), "USDJPY": (110_000, 3), "EURJPY": (121_000, 3
 class Walk:
     """A seeded run: ticks of four symbols, orders of all kinds, cancels and amendments on two accounts."""
 
-    def __init__(self, seed: int, cut: int = 0) -> None:
+    def __init__(self, seed: int, cut: int = 0, rules: Rules = RULES) -> None:
         self.random = Random(seed)
-        self.floor = Floor(RULES)
+        self.floor = Floor(rules)
         self.cut = cut
         self.prices = {symbol: middle for symbol, (middle, _) in MARKETS.items()}
         self.floor.announce()
@@ -107,6 +108,12 @@ class Walk:
         middle, digits = self.prices[symbol], MARKETS[symbol][1]
         type_ = random.choice(tuple(OrderType))
         away = _text(middle + random.randint(-60, 70), digits)
+        reduce_only = random.random() < 0.2
+        gain = TypedLeg(distance=_text(random.randint(5, 60), digits))
+        losses = (
+            TypedLeg(distance=_text(50, digits)),
+            TypedLeg(trail_distance=_text(40, digits), trigger=TriggerSide.MID),
+        )
         waits = OrderType.STOP, OrderType.STOP_LIMIT, OrderType.MARKET_IF_TOUCHED
         tif = random.choice((None, TimeInForce.DAY)) if type_ is not OrderType.MARKET else None
         self.floor.place(
@@ -120,12 +127,20 @@ class Walk:
             trail=_text(random.randint(5, 80), digits) if type_ is OrderType.TRAILING_STOP else "",
             trigger=random.choice((None, *TriggerSide)) if type_.waits else None,
             post_only=type_ is OrderType.LIMIT and random.random() < 0.3,
-            reduce_only=random.random() < 0.2,
+            reduce_only=reduce_only,
             tif=tif,
             account=account,
             facts=Facts(feed_alive=random.random() > 0.02),
-            protect=random.choice((0, 0, 50)),
+            take_profit=None if reduce_only else random.choice((None, None, gain)),
+            stop_loss=None if reduce_only else random.choice((None, None, *losses)),
+            link=random.choice(("", "", "", f"{symbol}-link")),
+            after=self.parent(account, symbol),
         )
+
+    def parent(self, account: str, symbol: str) -> str:
+        """Sometimes an order that works, for another to follow."""
+        working = self.floor.engine.book.working(account, symbol)
+        return self.random.choice(working).order_id if working and self.random.random() < 0.3 else ""
 
     def change(self) -> None:
         working = self.floor.engine.book.working()

@@ -24,6 +24,7 @@ from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.inputs import TicksRead
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
 from services.trading_gateway.domain.values import OrderType, Side, TradingState
 from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import Store, TicksCame, Told
@@ -104,6 +105,19 @@ async def _amend(world: FragileWorld) -> object:
     return await world.orders.amend("r-amend", order.order_id, Change("15000", "1.37700", "", 0))
 
 
+async def _bracket(world: FragileWorld) -> object:
+    legs = Typed(
+        "1.37700", take_profit=TypedLeg(distance="0.00200"), stop_loss=TypedLeg(trail_distance="0.00500")
+    )
+    wanted = terms("EURUSD", Side.BUY, LIMIT, "9000", legs)
+    return await world.orders.place("replay-r1", "bracket", wanted)
+
+
+async def _trail(world: FragileWorld) -> object:
+    wanted = terms("EURUSD", Side.SELL, OrderType.TRAILING_STOP, "2000", Typed(trail_distance="0.00150"))
+    return await world.orders.place("replay-r1", "trail", wanted)
+
+
 async def _cancel(world: FragileWorld) -> object:
     order = await world.orders.find("replay-r1", "other")
     return await world.orders.cancel("r-cancel", order.order_id)
@@ -129,6 +143,8 @@ STEPS: Sequence[Step] = (
     _place("stop", Side.SELL, stop="1.37800"),
     _ticks(P, ("1.37850", "1.37860"), ("1.37790", "1.37800"), ("1.37780", "1.37790"), sizes=(4_000, 6_000)),
     _amend,
+    _bracket,
+    _trail,
     _ticks(("1.37690", "1.37700"), ("1.37680", "1.37690"), sizes=(4_000, 6_000)),
     _cancel,
     lambda world: world.accounts.set_trading_state("r-state", "demo", TradingState.REDUCING, "drill"),

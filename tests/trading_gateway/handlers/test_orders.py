@@ -9,6 +9,7 @@ import pytest
 from services.errors import FxError, Kind
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side
 from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import Depth, FillQuery, OrderQuery
@@ -224,3 +225,46 @@ async def test_working_orders_and_keys_outlive_a_restart(world: World) -> None:
     filled = await world.orders.get(order.order_id)
     assert (filled.status, filled.notional) == (OrderStatus.FILLED, 10_000_00 * 109_890)
     assert (await world.accounts.reconcile("demo")).reconciled
+
+
+async def test_a_family_of_orders_outlives_restarts_at_every_stage(world: World) -> None:
+    profit, loss = TypedLeg(distance="0.00100"), TypedLeg("1.09900")
+    wanted = terms(
+        "EURUSD", Side.BUY, OrderType.LIMIT, "10000", Typed("1.09990", take_profit=profit, stop_loss=loss)
+    )
+    entry = await world.orders.place("demo", "entry", wanted)
+    await world.restart()
+    await world.announce()
+    assert {each.status for each in await world.orders.attached(entry)} == {OrderStatus.HELD}
+
+    await world.tick(("1.09980", "1.09990"), sizes=(1, 4_000))
+    await world.restart()
+    await world.announce()
+    await world.tick(("1.09980", "1.09990"))
+    legs = await world.orders.attached(entry)
+    assert [(each.status, each.size) for each in legs] == [(OrderStatus.ACCEPTED, 10_000_00)] * 2
+
+    await world.restart()
+    await world.announce()
+    await world.tick(("1.10090", "1.10100"), sizes=(3_000, 1))
+    await world.restart()
+    await world.announce()
+    taken, left = await world.orders.attached(entry)
+    assert (taken.filled, left.size, left.status) == (3_000_00, 7_000_00, OrderStatus.ACCEPTED)
+    await world.tick(("1.09890", "1.09900"))
+    taken, left = await world.orders.attached(entry)
+    assert (taken.status, left.filled) == (OrderStatus.CANCELLED, 7_000_00)
+    assert world.desk.engine.book.position("demo", "EURUSD").flat
+    assert not world.desk.engine.book.working()
+
+
+async def test_cancelling_all_takes_families_too(world: World) -> None:
+    wanted = terms(
+        "EURUSD", Side.BUY, OrderType.LIMIT, "1000", Typed("1.09900", stop_loss=TypedLeg("1.09800"))
+    )
+    entry = await world.orders.place("demo", "entry", wanted)
+    after = terms("EURUSD", Side.SELL, OrderType.LIMIT, "1000", Typed("1.10900", parent_id=entry.order_id))
+    await world.orders.place("demo", "after", after)
+    gone = await world.orders.cancel_all("r1", "demo", "")
+    assert len(gone) == 3
+    assert {each.status for each in gone} == {OrderStatus.CANCELLED}

@@ -39,7 +39,7 @@ async def test_a_signal_is_traded_with_what_analysis_said(world: World) -> None:
     assert order.signal_id == SIGNAL.signal_id
     assert world.analysis.asked == [SIGNAL.signal_id]
     (stop,) = await world.orders.page(OrderQuery("demo", statuses=(OrderStatus.ACCEPTED,)))
-    assert (stop.origin, stop.side, stop.size) == (OrderOrigin.RISK, Side.SELL, order.size)
+    assert (stop.origin, stop.side, stop.size) == (OrderOrigin.SIGNAL, Side.SELL, order.size)
 
 
 async def test_a_signal_delivered_again_has_no_second_effect_even_after_a_restart(world: World) -> None:

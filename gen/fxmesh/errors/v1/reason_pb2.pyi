@@ -177,6 +177,11 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """A post-only order that would fill at once."""
     REASON_NOTHING_TO_REDUCE: _Reason.ValueType  # 662
     """A reduce-only order without a position against it, or the part of one that is larger than the position."""
+    REASON_TAKE_PROFIT_WRONG_SIDE: _Reason.ValueType  # 663
+    """A take-profit that would lose, a stop-loss that would win."""
+    REASON_STOP_LOSS_WRONG_SIDE: _Reason.ValueType  # 664
+    REASON_VENUE_REJECTED: _Reason.ValueType  # 665
+    """The venue refused an order, for a reason of its own."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -343,6 +348,11 @@ REASON_POST_ONLY_WOULD_TAKE: Reason.ValueType  # 661
 """A post-only order that would fill at once."""
 REASON_NOTHING_TO_REDUCE: Reason.ValueType  # 662
 """A reduce-only order without a position against it, or the part of one that is larger than the position."""
+REASON_TAKE_PROFIT_WRONG_SIDE: Reason.ValueType  # 663
+"""A take-profit that would lose, a stop-loss that would win."""
+REASON_STOP_LOSS_WRONG_SIDE: Reason.ValueType  # 664
+REASON_VENUE_REJECTED: Reason.ValueType  # 665
+"""The venue refused an order, for a reason of its own."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701

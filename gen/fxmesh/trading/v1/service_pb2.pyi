@@ -211,6 +211,10 @@ class PlaceOrderRequest(_message.Message):
     TRIGGER_SIDE_FIELD_NUMBER: _builtins.int
     POST_ONLY_FIELD_NUMBER: _builtins.int
     REDUCE_ONLY_FIELD_NUMBER: _builtins.int
+    TAKE_PROFIT_FIELD_NUMBER: _builtins.int
+    STOP_LOSS_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     client_order_id: _builtins.str
     """The caller's key, unique for ever within the account; repeat it to be sure without doubling."""
@@ -239,10 +243,26 @@ class PlaceOrderRequest(_message.Message):
     """Fills at most what there is to reduce; the rest is cancelled. FAILED_PRECONDITION NOTHING_TO_REDUCE without a
     position against it.
     """
+    link_id: _builtins.str
+    """One cancels the other: see Order.link_id. Any text; orders of one account and one link belong together."""
+    parent_order_id: _builtins.str
+    """One triggers the other: held until that order fills, and working for at most what it has filled. It must be of the
+    same account and symbol, and not over: NOT_FOUND UNKNOWN_ORDER, INVALID_ARGUMENT VALIDATION_FAILED,
+    FAILED_PRECONDITION ORDER_FINAL. Cancelled with PARENT_ENDED when that order ends without a fill. The checks of the
+    market and of risk are made now and again when it is released.
+    """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
         """Market time, before the year 2200; required with GTD, refused otherwise."""
 
+    @_builtins.property
+    def take_profit(self) -> Global___TakeProfit:
+        """Placed with the order, held until it fills, and working for what it has filled; reduce-only, good till cancelled,
+        linked to each other. Not with a reduce-only order (OPTION_NOT_ALLOWED).
+        """
+
+    @_builtins.property
+    def stop_loss(self) -> Global___StopLoss: ...
     def __init__(
         self,
         *,
@@ -260,30 +280,99 @@ class PlaceOrderRequest(_message.Message):
         trigger_side: _trading_pb2.TriggerSide.ValueType = ...,
         post_only: _builtins.bool = ...,
         reduce_only: _builtins.bool = ...,
+        take_profit: Global___TakeProfit | None = ...,
+        stop_loss: Global___StopLoss | None = ...,
+        link_id: _builtins.str = ...,
+        parent_order_id: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "stop_loss", b"stop_loss", "take_profit", b"take_profit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "link_id", b"link_id", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlaceOrderRequest: _TypeAlias = PlaceOrderRequest  # noqa: Y015
 
 @_typing.final
+class TakeProfit(_message.Message):
+    """A limit order on the other side, at one of:"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LIMIT_PRICE_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    limit_price: _builtins.str
+    """On the profitable side of the order's price: TAKE_PROFIT_WRONG_SIDE otherwise."""
+    distance: _builtins.str
+    """From the average price of the order's fills."""
+    def __init__(
+        self,
+        *,
+        limit_price: _builtins.str = ...,
+        distance: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "limit_price", b"limit_price"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeProfit: _TypeAlias = TakeProfit  # noqa: Y015
+
+@_typing.final
+class StopLoss(_message.Message):
+    """A stop on the other side, at one of:"""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STOP_PRICE_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
+    TRAIL_DISTANCE_FIELD_NUMBER: _builtins.int
+    TRIGGER_SIDE_FIELD_NUMBER: _builtins.int
+    stop_price: _builtins.str
+    """On the losing side of the order's price: STOP_LOSS_WRONG_SIDE otherwise."""
+    distance: _builtins.str
+    """From the average price of the order's fills."""
+    trail_distance: _builtins.str
+    """A trailing stop, which starts from the market when the order fills."""
+    trigger_side: _trading_pb2.TriggerSide.ValueType
+    def __init__(
+        self,
+        *,
+        stop_price: _builtins.str = ...,
+        distance: _builtins.str = ...,
+        trail_distance: _builtins.str = ...,
+        trigger_side: _trading_pb2.TriggerSide.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["distance", b"distance", "stop_price", b"stop_price", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StopLoss: _TypeAlias = StopLoss  # noqa: Y015
+
+@_typing.final
 class PlaceOrderResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ORDER_FIELD_NUMBER: _builtins.int
+    ATTACHED_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def order(self) -> _trading_pb2.Order: ...
+    @_builtins.property
+    def attached(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.Order]:
+        """Its take-profit and its stop-loss."""
+
     def __init__(
         self,
         *,
         order: _trading_pb2.Order | None = ...,
+        attached: _abc.Iterable[_trading_pb2.Order] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attached", b"attached", "order", b"order"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -526,11 +615,14 @@ class ListOrdersRequest(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     """Empty: all accounts."""
     page_size: _builtins.int
     """0: 100."""
     page_token: _builtins.str
+    parent_order_id: _builtins.str
+    """Only orders that work for the fills of this one."""
     @_builtins.property
     def symbol(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
@@ -545,10 +637,11 @@ class ListOrdersRequest(_message.Message):
         status: _abc.Iterable[_trading_pb2.OrderStatus.ValueType] | None = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        parent_order_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token", "status", b"status", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token", "parent_order_id", b"parent_order_id", "status", b"status", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

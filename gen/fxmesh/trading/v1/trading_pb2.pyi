@@ -142,6 +142,8 @@ class _OrderStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderStat
     ORDER_STATUS_CANCELLED: _OrderStatus.ValueType  # 8
     ORDER_STATUS_EXPIRED: _OrderStatus.ValueType  # 9
     ORDER_STATUS_REJECTED: _OrderStatus.ValueType  # 10
+    ORDER_STATUS_HELD: _OrderStatus.ValueType  # 11
+    """Not final: waits for fills of its parent; the venue does not have it yet."""
 
 class OrderStatus(_OrderStatus, metaclass=_OrderStatusEnumTypeWrapper):
     """Where an order is in its life."""
@@ -161,6 +163,8 @@ ORDER_STATUS_FILLED: OrderStatus.ValueType  # 7
 ORDER_STATUS_CANCELLED: OrderStatus.ValueType  # 8
 ORDER_STATUS_EXPIRED: OrderStatus.ValueType  # 9
 ORDER_STATUS_REJECTED: OrderStatus.ValueType  # 10
+ORDER_STATUS_HELD: OrderStatus.ValueType  # 11
+"""Not final: waits for fills of its parent; the venue does not have it yet."""
 Global___OrderStatus: _TypeAlias = OrderStatus  # noqa: Y015
 
 class _OrderOrigin:
@@ -291,6 +295,9 @@ class Order(_message.Message):
     POST_ONLY_FIELD_NUMBER: _builtins.int
     REDUCE_ONLY_FIELD_NUMBER: _builtins.int
     TRIGGERED_FIELD_NUMBER: _builtins.int
+    PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    LINK_ID_FIELD_NUMBER: _builtins.int
+    DISTANCE_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     account_id: _builtins.str
     client_order_id: _builtins.str
@@ -327,6 +334,14 @@ class Order(_message.Message):
     """Never opens or turns a position."""
     triggered: _builtins.bool
     """The market has reached stop_price."""
+    parent_order_id: _builtins.str
+    """The order whose fills it works for: it is HELD until the first, and its size follows them."""
+    link_id: _builtins.str
+    """Orders of the account with the same link share one size: what one of them fills is taken from the others. The
+    take-profit and the stop-loss of an order are linked by its id.
+    """
+    distance: _builtins.str
+    """Of a take-profit or stop-loss: distance from the average price of its parent's fills, which gives its price."""
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -362,10 +377,13 @@ class Order(_message.Message):
         post_only: _builtins.bool = ...,
         reduce_only: _builtins.bool = ...,
         triggered: _builtins.bool = ...,
+        parent_order_id: _builtins.str = ...,
+        link_id: _builtins.str = ...,
+        distance: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "order_id", b"order_id", "origin", b"origin", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "distance", b"distance", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "link_id", b"link_id", "order_id", b"order_id", "origin", b"origin", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
