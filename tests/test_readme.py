@@ -150,11 +150,13 @@ def test_each_make_target_and_script_is_there() -> None:
         assert (ROOT / path).is_file(), path
 
 
-def test_each_overlay_is_there() -> None:
-    folders = {word for words in BLOCKS if words[0] == "kubectl" for word in words if word.startswith("k8s/")}
-    assert folders == {"k8s/overlays/development", "k8s/overlays/production"}
-    for folder in folders:
-        assert (ROOT / folder / "kustomization.yaml").is_file()
+def test_each_overlay_and_manifest_is_there() -> None:
+    applied = {word for words in BLOCKS if words[0] == "kubectl" for word in words if word.startswith("k8s/")}
+    files = {path for path in applied if path.endswith(".yaml")}
+    assert files == {"k8s/cert-manager.yaml"}
+    assert applied - files == {"k8s/overlays/development", "k8s/overlays/production"}
+    for path in (*files, *(f"{folder}/kustomization.yaml" for folder in applied - files)):
+        assert (ROOT / path).is_file()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import subprocess
+import urllib.request
 import uuid
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from services.runtime.tls import certificates
 from tests.k8s.manifests import Json, Manifests, containers
 from tests.kit import certificates as kit
 from tests.kit.events import quiet_log
+from tests.kit.live import eventually
+from tests.kit.processes import free_port
 from tools.manifests import CONTRACTS, EDGE_FOLDER, K8S
 from tools.tls_manifests import FOLDER
 
@@ -129,23 +132,60 @@ def test_a_service_takes_what_is_mounted_and_what_it_is_renewed_to(secured: Secu
     assert taken.pem.chain != before
 
 
-def test_envoy_takes_its_configuration(secured: Secured, tmp_path: Path) -> None:
-    """With mTLS to each service and to the gate's gRPC, and plaintext to the gate's HTTP in its own pod."""
-    secret(tmp_path, "edge", kit.authority())
-    files = dict(secured[1].get("ConfigMap", "edge-config")["data"])
-    (tmp_path / CONTRACTS).write_bytes((K8S / "base" / "edge" / CONTRACTS).read_bytes())
-    for name, content in files.items():
-        here = content.replace(FOLDER, str(tmp_path)).replace(EDGE_FOLDER, str(tmp_path))
-        (tmp_path / name).write_text(here)
-    for cluster in yaml.safe_load(files["envoy.yaml"])["static_resources"]["clusters"]:
+def envoy(secured: Secured, folder: Path) -> Path:
+    """Its configuration as its pod has it, with this folder for those of the pod and ports that are free."""
+    (folder / CONTRACTS).write_bytes((K8S / "base" / "edge" / CONTRACTS).read_bytes())
+    for name, content in secured[1].get("ConfigMap", "edge-config")["data"].items():
+        (folder / name).write_text(content.replace(FOLDER, str(folder)).replace(EDGE_FOLDER, str(folder)))
+    path = folder / "envoy.yaml"
+    config = yaml.safe_load(path.read_text())
+    (listener,) = config["static_resources"]["listeners"]
+    for where in (listener, config["admin"]):
+        where["address"]["socket_address"] = {"address": "127.0.0.1", "port_value": free_port()}
+    path.write_text(json.dumps(config))
+    return path
+
+
+def test_envoy_speaks_mtls_with_all_but_the_gate_in_its_own_pod(secured: Secured, tmp_path: Path) -> None:
+    """That one's HTTP, that is; its gRPC is as that of services."""
+    config = json.loads(envoy(secured, tmp_path).read_text())
+    for cluster in config["static_resources"]["clusters"]:
         socket = json.dumps(cluster.get("transport_socket", {}))
         process = {"built_in": "edge_gate"}.get(cluster["name"], cluster["name"])
         assert (f"spiffe://fxmesh/{process}" in socket) is (cluster["name"] != "gate")
-    checked = subprocess.run(
-        [find(), "--mode", "validate", "--config-path", tmp_path / "envoy.yaml", "--log-level", "error"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
+
+
+async def test_envoy_takes_over_what_its_secret_is_renewed_to(secured: Secured, tmp_path: Path) -> None:
+    signer = kit.authority()
+    secret(tmp_path, "edge", signer)
+    path = envoy(secured, tmp_path)
+    admin = json.loads(path.read_text())["admin"]["address"]["socket_address"]["port_value"]
+
+    async def serials() -> set[str]:
+        """Of the certificates that it shows to services."""
+        try:
+            shown = json.loads(await asyncio.to_thread(_get, f"http://127.0.0.1:{admin}/certs"))
+        except OSError:
+            return set()
+        return {each["serial_number"] for one in shown["certificates"] for each in one.get("cert_chain", ())}
+
+    running = await asyncio.create_subprocess_exec(
+        find(), "--config-path", path, "--disable-hot-restart", "--log-level", "error"
     )
-    assert checked.returncode == 0, checked.stderr
+    try:
+        before = await eventually(serials)
+        assert len(before) == 1
+        secret(tmp_path, "edge", signer)
+
+        async def renewed() -> bool:
+            return bool(await serials()) and not before & await serials()
+
+        await eventually(renewed)
+    finally:
+        running.terminate()
+        await running.wait()
+
+
+def _get(url: str) -> str:
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        return str(answer.read().decode())
