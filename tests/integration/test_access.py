@@ -37,7 +37,7 @@ NAMES = {service.full_name: service.name for service in SERVICES}
 FORMS = RestForms(SERVICES).all
 BROKEN = b"\xff\xff\xff"  # a field number that cannot be, in any message
 LIMIT_S = 30.0
-AT_ONCE = 16
+AT_ONCE = 8
 REACHES_ALL_S = 5.0
 SLOW_MACHINE_S = 10.0
 

@@ -56,7 +56,7 @@ async def place_until_refused(running: Platform) -> tuple[list[Any], FxError]:
     taken = []
     for number in range(1, 200):
         try:
-            taken.append((await running.stub.PlaceOrder(limit(number))).order)
+            taken.append((await running.stub.PlaceOrder(limit(number), timeout=30)).order)
         except FxError as refused:
             return taken, refused
     pytest.fail("every order was taken")
@@ -76,7 +76,7 @@ async def test_a_full_stream_refuses_new_risk_passes_cancels_and_ends_when_there
         assert refused.reason == "STREAM_FULL"
 
         cancel = service_pb2.CancelOrderRequest(order_id=taken[0].order_id, request_id="c-1")
-        cancelled = (await running.stub.CancelOrder(cancel)).order
+        cancelled = (await running.stub.CancelOrder(cancel, timeout=30)).order
         assert cancelled.status in (
             trading_pb2.ORDER_STATUS_CANCELLED,
             trading_pb2.ORDER_STATUS_PENDING_CANCEL,
@@ -87,5 +87,5 @@ async def test_a_full_stream_refuses_new_risk_passes_cancels_and_ends_when_there
         jetstream = (await link.session()).jetstream
         await jetstream.purge_stream(MONEY.name)
         await until(lambda: running.registry.get_sample_value("fxmesh_bus_outbox_backlog") == 0)
-        again = (await running.stub.PlaceOrder(limit(500))).order
+        again = (await running.stub.PlaceOrder(limit(500), timeout=30)).order
         assert again.status != trading_pb2.ORDER_STATUS_REJECTED
