@@ -95,14 +95,23 @@ async def test_calls_fail_as_the_rule_says(serve: Serve, shape: str) -> None:
 
 
 async def test_only_the_named_method_is_hit_and_only_in_its_share_of_the_calls(serve: Serve) -> None:
-    async with serve(drill="echo.v1.EchoService/Unary abort=INTERNAL percent=30") as echo:
+    # A refusal that no breaker counts: one that does opens it by chance, and the server is not reached then.
+    async with serve(drill="echo.v1.EchoService/Unary abort=FAILED_PRECONDITION percent=30") as echo:
         calls = [echo.stub.Unary(Request()) for _ in range(400)]
         outcomes = await asyncio.gather(*calls, return_exceptions=True)
         failures = [each for each in outcomes if isinstance(each, FxError)]
-        assert {each.reason for each in failures} == {"INTERNAL"}
+        assert {each.reason for each in failures} == {"FAULT_INJECTED"}
         assert 60 <= len(failures) <= 180  # 120 expected, standard deviation 9
         assert injected(echo, "abort") == len(failures)
         assert (await echo.stub.Gather(iter([Request()]))).number == 1
+
+
+async def test_a_drill_can_feign_a_defect(serve: Serve) -> None:
+    async with serve(drill="echo.v1.EchoService/Unary abort=INTERNAL") as echo:
+        with pytest.raises(FxError) as failed:
+            await echo.stub.Unary(Request())
+        assert (failed.value.kind, failed.value.reason) == (Kind.UNAVAILABLE, "INTERNAL")
+        assert echo.servicer.finished == []
 
 
 async def test_a_delay_holds_the_call_up_and_lets_it_go_on(serve: Serve) -> None:

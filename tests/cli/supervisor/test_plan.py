@@ -11,6 +11,7 @@ from services.cli.home import Home
 from services.cli.output import CliError, ExitCode
 from services.cli.supervisor.plan import Choices, Plan, make_plan, ports_to_move
 from services.runtime.policy import service_policies
+from services.runtime.statuses import LIVENESS
 
 SERVER = Path("/somewhere/nats-server")
 
@@ -124,7 +125,7 @@ def test_further_instances_have_names_ports_and_folders_of_their_own(home: Home)
     assert {50152, 9152, 50252, 9252} <= set(moved)
 
 
-def test_the_edge_asks_several_instances_how_they_are_and_one_alone_never(home: Home) -> None:
+def test_the_edge_asks_several_instances_how_they_are_and_one_alone_whether_it_lives(home: Home) -> None:
     choices = Choices(instances={"market_data": 2})
     plan = make_plan(home, SERVER, choices, service_policies(), Path("envoy"))
     assert (
@@ -136,7 +137,12 @@ def test_the_edge_asks_several_instances_how_they_are_and_one_alone_never(home: 
     clusters = json.loads(home.envoy_config.read_text())["static_resources"]["clusters"]
     found = {each["name"]: each for each in clusters}
     assert len(found["market_data"]["load_assignment"]["endpoints"][0]["lb_endpoints"]) == 2
-    assert [name for name, each in found.items() if "health_checks" in each] == ["market_data"]
+    asked = {
+        name: each["health_checks"][0]["grpc_health_check"].get("service_name")
+        for name, each in found.items()
+        if "health_checks" in each
+    }
+    assert asked == {each.name: LIVENESS for each in service_policies()} | {"market_data": None}
 
 
 @pytest.mark.parametrize(

@@ -37,6 +37,15 @@ async def test_services_start_after_the_bus_serves_and_end_before_it(home: Home)
     assert "drained" in home.log("trading").read_text()
 
 
+async def test_envoy_starts_once_those_whose_health_it_asks_are_there(home: Home) -> None:
+    gate, envoy = stand_in(home, "edge_gate"), stand_in(home, "edge")
+    async with running(replace(plan_of(home, trading="serves"), edge=(gate, envoy)), home) as run:
+        await run.ready()
+    launched = next(state for state in run.told if state.process("edge").condition is not Condition.WAITING)
+    others = [launched.process(name).condition for name in ("nats", "trading", "edge_gate")]
+    assert others == [Condition.SERVING] * 3
+
+
 @pytest.mark.parametrize("name", ["trading", "nats"])
 async def test_a_killed_process_is_restarted(home: Home, name: str) -> None:
     async with running(plan_of(home, trading="serves"), home) as run:
