@@ -173,7 +173,9 @@ class Amended:
     size: int
     limit: int | None
     stop: int | None
-    trail: int | None = None
+    trail: int | None
+    revision: int
+    """Of the request that it answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,6 +186,7 @@ class AmendRefused:
     order_id: str
     reason: str
     detail: str
+    revision: int
 
 
 Report: TypeAlias = Accepted | Unanswered | Triggered | Trailed | Executed | Ended | Amended | AmendRefused

@@ -126,7 +126,9 @@ class Order:
     amend_limit: int | None = None
     amend_stop: int | None = None
     amend_trail: int | None = None
-    """What PENDING_AMEND asks the venue for; None leaves as it is."""
+    """What the venue was asked to change; None leaves as it is."""
+    amend_revision: int = 0
+    """The revision at which it was asked, which its answer names; 0: nothing is on its way."""
 
     @property
     def remaining(self) -> int:
@@ -195,10 +197,14 @@ def unanswered(order: Order, time_ns: int, ask_ns: int) -> Order:
 
 
 def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
-    """After a fill of `size` at `price`, in whatever state it came."""
+    """After a fill of `size` at `price`, in whatever state it came.
+
+    While a larger size is asked for, a fill of the whole of the old one is not the end: the venue may have
+    agreed before it.
+    """
     filled = order.filled + size
     status = order.status
-    if filled >= order.size:
+    if filled >= max(order.size, order.amend_size or 0):
         status = OrderStatus.FILLED
     elif status in (OrderStatus.PLACED, OrderStatus.ACCEPTED, OrderStatus.UNKNOWN):
         status = OrderStatus.PARTIALLY_FILLED
@@ -235,8 +241,10 @@ class Amendment:
 
 def amendment_asked(order: Order, time_ns: int, wanted: Amendment) -> Order:
     """PENDING_AMEND with what is asked for."""
+    pending = changed(order, time_ns, OrderStatus.PENDING_AMEND)
     return replace(
-        changed(order, time_ns, OrderStatus.PENDING_AMEND),
+        pending,
+        amend_revision=pending.revision,
         amend_size=wanted.size,
         amend_limit=wanted.limit,
         amend_stop=wanted.stop,
@@ -244,15 +252,15 @@ def amendment_asked(order: Order, time_ns: int, wanted: Amendment) -> Order:
     )
 
 
-def amended(
-    order: Order, time_ns: int, size: int, limit: int | None, stop: int | None, trail: int | None
-) -> Order:
-    """The venue works it with other terms from now on; an order that is over stays as it is."""
-    if order.final:
+def amended(order: Order, time_ns: int, terms: Amendment, revision: int) -> Order:
+    """The venue works it with `terms` from now on. An answer to another request than the last says nothing,
+    nor does one for an order that is over; a cancel that was asked for meanwhile stays asked for.
+    """
+    if order.final or revision != order.amend_revision:
         return order
-    status = OrderStatus.FILLED if order.filled >= size else resting_status(order)
-    after = _settled(changed(order, time_ns, status))
-    return replace(after, size=size, limit=limit, stop=stop, trail=trail)
+    size = order.size if terms.size is None else terms.size
+    with_terms = replace(order, size=size, limit=terms.limit, stop=terms.stop, trail=terms.trail)
+    return _settled(_back_to_work(with_terms, time_ns))
 
 
 def trailed(order: Order, time_ns: int, stop: int) -> Order:
@@ -266,13 +274,24 @@ def trailed(order: Order, time_ns: int, stop: int) -> Order:
     return replace(order, stop=stop, updated_ns=max(order.updated_ns, time_ns))
 
 
-def amendment_refused(order: Order, time_ns: int, reason: str, detail: str) -> Order:
+def amendment_refused(order: Order, time_ns: int, reason: str, detail: str, revision: int) -> Order:
     """Back to work with the old terms; `reason` stays readable on the order."""
-    if order.status is not OrderStatus.PENDING_AMEND:
+    if order.final or revision != order.amend_revision:
         return order
-    return _settled(changed(order, time_ns, resting_status(order), reason, detail))
+    return _settled(_back_to_work(order, time_ns, reason, detail))
+
+
+def _back_to_work(order: Order, time_ns: int, reason: str = "", detail: str = "") -> Order:
+    """After the answer to an amendment; a cancel that was asked for meanwhile keeps its state and reason."""
+    if order.filled >= order.size:
+        return changed(order, time_ns, OrderStatus.FILLED)
+    if order.status is OrderStatus.PENDING_CANCEL:
+        return changed(order, time_ns, order.status, order.reason, order.reason_detail)
+    return changed(order, time_ns, resting_status(order), reason, detail)
 
 
 def _settled(order: Order) -> Order:
     """Without a pending amendment."""
-    return replace(order, amend_size=None, amend_limit=None, amend_stop=None, amend_trail=None)
+    return replace(
+        order, amend_size=None, amend_limit=None, amend_stop=None, amend_trail=None, amend_revision=0
+    )

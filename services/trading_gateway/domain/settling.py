@@ -60,10 +60,14 @@ def settle(book: Book, report: Report) -> None:
             ended = orders.ended(order, report.time_ns, report.status, report.reason, report.detail)
             _move(book, order, ended, _END_STEPS[report.status])
         case Amended():
-            terms = (report.size, report.limit, report.stop, report.trail)
-            _move(book, order, orders.amended(order, report.time_ns, *terms), OrderStep.AMENDED)
+            terms = orders.Amendment(report.size, report.limit, report.stop, report.trail)
+            _move(
+                book, order, orders.amended(order, report.time_ns, terms, report.revision), OrderStep.AMENDED
+            )
         case AmendRefused():
-            refused = orders.amendment_refused(order, report.time_ns, report.reason, report.detail)
+            refused = orders.amendment_refused(
+                order, report.time_ns, report.reason, report.detail, report.revision
+            )
             _move(book, order, refused, None)
 
 

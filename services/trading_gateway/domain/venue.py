@@ -33,6 +33,8 @@ from services.trading_gateway.domain.values import OrderStatus, TimeInForce
 Depth: TypeAlias = tuple[tuple[int, int], ...]
 WOULD_TAKE = ("POST_ONLY_WOULD_TAKE", "it would fill at once, and is to add liquidity only")
 """Reason and words for a post-only order that is marketable."""
+FILLED = ("ORDER_FINAL", "it was filled meanwhile")
+FILLED_MORE = ("SIZE_BELOW_MINIMUM", "more than that filled meanwhile")
 REJECTED = ("VENUE_REJECTED", "the paper venue refuses some orders, as its settings ask")
 ABSENT = ("NOT_AT_VENUE", "the venue did not answer, and does not have it after the settle window")
 
@@ -83,21 +85,22 @@ class PaperVenue:
         """
         if order.status is not OrderStatus.PENDING_AMEND:
             return
+        asked = order.amend_revision
         size = order.size if order.amend_size is None else order.amend_size
-        if size <= order.filled:
-            words = "more than that filled meanwhile"
-            yield AmendRefused(time_ns, order.order_id, "SIZE_BELOW_MINIMUM", words)
+        if not order.remaining or size <= order.filled:
+            reason, words = FILLED if not order.remaining else FILLED_MORE
+            yield AmendRefused(time_ns, order.order_id, reason, words, asked)
             return
         limit = order.limit if order.amend_limit is None else order.amend_limit
         if quote is not None and _would_take(order, limit, quote):
-            yield AmendRefused(time_ns, order.order_id, *WOULD_TAKE)
+            yield AmendRefused(time_ns, order.order_id, *WOULD_TAKE, asked)
             return
         if order.amend_trail is not None:
             # It starts anew from the market, which the venue looks at next.
-            yield Amended(time_ns, order.order_id, size, limit, None, order.amend_trail)
+            yield Amended(time_ns, order.order_id, size, limit, None, order.amend_trail, asked)
             return
         stop = order.stop if order.amend_stop is None else order.amend_stop
-        yield Amended(time_ns, order.order_id, size, limit, stop, order.trail)
+        yield Amended(time_ns, order.order_id, size, limit, stop, order.trail, asked)
 
     def query(self, order: Order, time_ns: int) -> Iterator[Report]:
         """What the venue says when it is asked, after the settle window, for an order it did not answer."""
