@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any, cast
+from typing import Any
 
 from interceptors.calls import ClientCall, ServerCall
 from interceptors.plan import Hook
@@ -12,25 +12,74 @@ from services.errors import FxError, Kind
 from services.runtime import context
 from services.runtime.policy import MethodPolicy
 
+_NEVER = float("inf")
 ONWARD_MARGIN_S = 0.005
 """Kept back from an onward call, so that its failure can still be answered before our own caller gives up."""
 
 
+class Watch:
+    """Cancels the calls of one method at their deadlines.
+
+    One timer of the loop for all of them, set for the earliest: nearly every call ends long before its
+    deadline, and a timer for each would cost more than the rest of its plan. Event loop time is monotonic
+    time.
+    """
+
+    def __init__(self) -> None:
+        self._ends: dict[ServerCall, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = _NEVER
+
+    def begin(self, call: ServerCall, at: float) -> None:
+        """From now on the task of `call` is cancelled when the time has come."""
+        call.task = asyncio.current_task()
+        self._ends[call] = at
+        if at < self._looks_at:
+            self._look_at(at)
+
+    def end(self, call: ServerCall) -> None:
+        """From now on it is not."""
+        self._ends.pop(call, None)
+
+    def _look_at(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._looks_at = at
+        self._timer = asyncio.get_running_loop().call_at(at, self._look)
+
+    def _look(self) -> None:
+        """Cancel what is due. Mostly that is nothing: the call the timer was set for has ended before."""
+        self._timer, self._looks_at = None, _NEVER
+        now = time.monotonic()
+        for call in [call for call, at in self._ends.items() if at <= now]:
+            self.end(call)
+            call.expire()
+        if self._ends:
+            self._look_at(min(self._ends.values()))
+
+
 def server(method: MethodPolicy) -> Hook[ServerCall]:
-    """Fixes the deadline: the caller's, else the policy's; a stream never outlives the policy's."""
+    """Fixes the deadline: the caller's, else the policy's; a stream never outlives the policy's. From here to
+    its end the call is cancelled when that comes.
+    """
     default = method.default_deadline_s
+    longest = default if method.streams_answers else _NEVER
+    watch = Watch()
 
     def enter(call: ServerCall) -> None:
-        remaining: float | None = cast("Any", call.context).time_remaining()  # None when the caller set none
-        if remaining is None or (method.streams_answers and remaining > default):
+        served: Any = call.context  # whose type leaves out that one can ask for the time
+        remaining: float | None = served.time_remaining()  # None when the caller set none
+        if remaining is None or remaining > longest:
             remaining = default
         if remaining <= 0:
             raise expired(method)
-        call.deadline = time.monotonic() + remaining
-        call.waited_for = context.Deadline(call.deadline)
+        call.deadline = at = time.monotonic() + remaining
+        call.waited_for = context.Deadline(at)
         context.deadline.set(call.waited_for)
+        watch.begin(call, at)
 
     def leave(call: ServerCall) -> None:
+        watch.end(call)
         if call.waited_for is not None:
             call.waited_for.at = None
 
@@ -50,13 +99,6 @@ def client(method: MethodPolicy) -> Hook[ClientCall]:
             raise expired(method)
 
     return Hook(enter=enter)
-
-
-def limit(call: ServerCall) -> asyncio.Timeout:
-    """Cancels the handler at the deadline and raises TimeoutError in its place. Event loop time is monotonic
-    time.
-    """
-    return asyncio.timeout_at(call.deadline)
 
 
 def expired(method: MethodPolicy) -> FxError:

@@ -88,9 +88,9 @@ class Route:
     async def answer(self, call: ClientCall, request: Any) -> Any:
         """Make a call with a single answer, from its beginning to its end."""
         try:
-            for may_wait, step in self._steps:
+            for step in self._steps:
                 wait = step(call)
-                if may_wait and wait is not None:
+                if wait is not None:
                     await wait
                 call.taken += 1
             answer = self.decoded(await self._proceed(call, self._payload(call, request)))
@@ -103,9 +103,9 @@ class Route:
         """Begin a call with a stream of answers; returns once it is sent (where it may be retried: once the
         server has begun). Its end is told by whoever reads.
         """
-        for may_wait, step in self._steps:
+        for step in self._steps:
             wait = step(call)
-            if may_wait and wait is not None:
+            if wait is not None:
                 await wait
             call.taken += 1
         opened: Opened = await self._proceed(call, self._payload(call, request))
@@ -197,9 +197,9 @@ class Route:
 
     async def _send(self, call: ClientCall, payload: Any) -> Any:
         """Pass the steps of the attempt, pick an instance and send; gives gRPC's call object."""
-        for may_wait, step in self._attempt_steps:
+        for step in self._attempt_steps:
             wait = step(call)
-            if may_wait and wait is not None:
+            if wait is not None:
                 await wait
             call.passed += 1
         deadline = _FOR_EVER if call.deadline is None else call.deadline
