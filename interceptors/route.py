@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
 from typing import Any, NoReturn, TypeAlias
-from weakref import WeakKeyDictionary
 
 import grpc
 from google.protobuf.message import DecodeError
 
 from interceptors import errors, messages
 from interceptors.calls import ClientCall
-from interceptors.endpoints import Endpoint, Target
+from interceptors.endpoints import Target
 from interceptors.outcomes import Outcome, outcome
 from interceptors.plan import Plan, Proceed
 from services.errors import FxError, Kind
@@ -31,6 +30,23 @@ _ONE_REFUSAL_S = 0.25
 """Empty headers and a refusal so soon after them are one: a server that refuses without headers is seen like
 that one time in five (measured), and of headers that carry nothing the caller has seen nothing.
 """
+
+
+class Entries(grpc.aio.Metadata):
+    """Metadata in the order it is sent in.
+
+    Of any other sequence gRPC makes a dictionary of lists for each call, only to go through it once.
+    """
+
+    def __init__(self, entries: Collection[tuple[str, str | bytes]]) -> None:
+        super().__init__()
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
+        return iter(self._entries)
 
 
 class Opened:
@@ -75,8 +91,6 @@ class Route:
         self._target = target
         self._encode = encode
         self._decode = decode
-        # Weak: the target drops the instances that are gone.
-        self._callables: WeakKeyDictionary[Endpoint, Any] = WeakKeyDictionary()
         streams_answers = shape in (Shape.SERVER_STREAM, Shape.BIDI_STREAM)
         proceed: Proceed[ClientCall] = self._open if streams_answers else self._ask
         if streams_answers and plan.wraps:
@@ -202,18 +216,20 @@ class Route:
             if wait is not None:
                 await wait
             call.passed += 1
-        deadline = _FOR_EVER if call.deadline is None else call.deadline
-        endpoint = self._target.pick(call.tried) or await self._target.wait(deadline)
-        send = self._callables.get(endpoint)
+        deadline = call.deadline
+        endpoint = self._target.pick(call.tried)
+        if endpoint is None:
+            endpoint = await self._target.wait(_FOR_EVER if deadline is None else deadline)
+        send = endpoint.methods.get(call.method.path)
         if send is None:
-            send = self._callables[endpoint] = self._callable(endpoint.channel)
+            send = endpoint.methods[call.method.path] = self._callable(endpoint.channel)
         timeout = None
-        if call.deadline is not None:
-            call.given_s = timeout = max(0.0, call.deadline - time.monotonic())
+        if deadline is not None:
+            call.given_s = timeout = max(0.0, deadline - time.monotonic())
         call.attempts += 1
-        metadata = tuple(call.metadata)
+        metadata = Entries(call.metadata)
         if call.attempts > 1:
-            metadata += ((PREVIOUS_ATTEMPTS_KEY, str(call.attempts - 1)),)
+            metadata = Entries((*metadata, (PREVIOUS_ATTEMPTS_KEY, str(call.attempts - 1))))
         call.endpoint = endpoint
         return send(payload, timeout=timeout, metadata=metadata, **call.options)
 

@@ -94,17 +94,17 @@ class Registrar:
         encode = handler.response_serializer
         match method.shape:
             case Shape.UNARY:
-                serve = partial(run, plan, _unary_unary(handler.unary_unary, receive, encode))
-                return grpc.unary_unary_rpc_method_handler(serve, None, None)
+                answering = _unary_unary(handler.unary_unary, receive, encode)
+                return grpc.unary_unary_rpc_method_handler(partial(run, plan, answering), None, None)
             case Shape.CLIENT_STREAM:
-                serve = partial(run, plan, self._stream_unary(handler.stream_unary, encode))
-                return grpc.stream_unary_rpc_method_handler(serve, receive, None)
+                gathering = self._stream_unary(handler.stream_unary, encode)
+                return grpc.stream_unary_rpc_method_handler(partial(run, plan, gathering), receive, None)
             case Shape.SERVER_STREAM:
-                serve = partial(run, plan, self._unary_stream(handler.unary_stream, receive))
-                return grpc.unary_stream_rpc_method_handler(serve, None, encode)
+                streaming = self._unary_stream(handler.unary_stream, receive)
+                return grpc.unary_stream_rpc_method_handler(partial(run, plan, streaming), None, encode)
             case Shape.BIDI_STREAM:
-                serve = partial(run, plan, self._stream_stream(handler.stream_stream))
-                return grpc.stream_stream_rpc_method_handler(serve, receive, encode)
+                conversing = self._stream_stream(handler.stream_stream)
+                return grpc.stream_stream_rpc_method_handler(partial(run, plan, conversing), receive, encode)
 
     def _stream_unary(self, handler: Handler, encode: messages.Encoder) -> Work[bytes]:
         # Requests are parsed and checked as the handler reads them: what is wrong with one is raised there.

@@ -20,6 +20,8 @@ from services.wire.times import flaw
 
 def violations(message: Message) -> list[Violation]:
     """What is wrong with the times of a message, by path."""
+    if not _leading(message.DESCRIPTOR):
+        return []
     return [
         Violation(path, wrong) for path, value in _times(message, "") if (wrong := flaw(value)) is not None
     ]

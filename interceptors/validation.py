@@ -38,11 +38,11 @@ def server(method: MethodPolicy) -> Hook[ServerCall] | None:
 def check(message: Message) -> None:
     """Raise VALIDATION_FAILED with every violation of `message`."""
     # Times first: a rule that looks at a malformed one fails instead of finding it wrong.
-    violations = tuple(timestamps.violations(message))
-    violations = violations or tuple(_violation(each) for each in protovalidate.collect_violations(message))
+    violations = timestamps.violations(message)
+    violations = violations or [_violation(each) for each in protovalidate.collect_violations(message)]
     if violations:
         fields = ", ".join(dict.fromkeys(each.field or "request" for each in violations))
-        raise FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", violations)
+        raise FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", tuple(violations))
 
 
 def _warm(method: MethodPolicy) -> None:

@@ -68,8 +68,6 @@ class Authenticator:
         decided = state.decided.get(digest)
         if decided is not None and self._now() < decided[1]:
             self.outcomes[CACHED] += 1
-            with suppress(KeyError):  # another thread has just made room
-                state.decided.move_to_end(digest)
             return decided[0]
         try:
             principal, until = self._decide(state.known, given)
@@ -128,7 +126,7 @@ class Authenticator:
     def _keep(self, state: _State, digest: bytes, principal: Principal, until: float) -> None:
         state.decided[digest] = (principal, until)
         while len(state.decided) > _KEPT:
-            with suppress(KeyError):
+            with suppress(KeyError):  # another thread has just made room
                 state.decided.popitem(last=False)
 
     def _now(self) -> float:
