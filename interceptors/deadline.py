@@ -17,29 +17,49 @@ ONWARD_MARGIN_S = 0.005
 """Kept back from an onward call, so that its failure can still be answered before our own caller gives up."""
 
 
-class Watch:
-    """Cancels the calls of one method at their deadlines.
+def server(method: MethodPolicy) -> Hook[ServerCall]:
+    """Fixes the deadline: the caller's, else the policy's; a stream never outlives the policy's. From here to
+    its end the call is cancelled when that comes.
+    """
+    watch = _Watch(method)
+    return Hook(enter=watch.enter, leave=watch.leave)
+
+
+class _Watch:
+    """The calls of one method and their deadlines.
 
     One timer of the loop for all of them, set for the earliest: nearly every call ends long before its
     deadline, and a timer for each would cost more than the rest of its plan. Event loop time is monotonic
     time.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, method: MethodPolicy) -> None:
+        self._method = method
+        self._default = method.default_deadline_s
+        self._longest = self._default if method.streams_answers else _NEVER
         self._ends: dict[ServerCall, float] = {}
         self._timer: asyncio.TimerHandle | None = None
         self._looks_at = _NEVER
 
-    def begin(self, call: ServerCall, at: float) -> None:
-        """From now on the task of `call` is cancelled when the time has come."""
+    def enter(self, call: ServerCall) -> None:
+        served: Any = call.context  # whose type does not say that it tells the time
+        remaining: float | None = served.time_remaining()  # None when the caller set none
+        if remaining is None or remaining > self._longest:
+            remaining = self._default
+        if remaining <= 0:
+            raise expired(self._method)
+        call.deadline = at = time.monotonic() + remaining
+        call.waited_for = context.Deadline(at)
+        context.deadline.set(call.waited_for)
         call.task = asyncio.current_task()
         self._ends[call] = at
         if at < self._looks_at:
             self._look_at(at)
 
-    def end(self, call: ServerCall) -> None:
-        """From now on it is not."""
+    def leave(self, call: ServerCall) -> None:
         self._ends.pop(call, None)
+        if call.waited_for is not None:
+            call.waited_for.at = None
 
     def _look_at(self, at: float) -> None:
         if self._timer is not None:
@@ -52,38 +72,10 @@ class Watch:
         self._timer, self._looks_at = None, _NEVER
         now = time.monotonic()
         for call in [call for call, at in self._ends.items() if at <= now]:
-            self.end(call)
+            del self._ends[call]
             call.expire()
         if self._ends:
             self._look_at(min(self._ends.values()))
-
-
-def server(method: MethodPolicy) -> Hook[ServerCall]:
-    """Fixes the deadline: the caller's, else the policy's; a stream never outlives the policy's. From here to
-    its end the call is cancelled when that comes.
-    """
-    default = method.default_deadline_s
-    longest = default if method.streams_answers else _NEVER
-    watch = Watch()
-
-    def enter(call: ServerCall) -> None:
-        served: Any = call.context  # whose type leaves out that one can ask for the time
-        remaining: float | None = served.time_remaining()  # None when the caller set none
-        if remaining is None or remaining > longest:
-            remaining = default
-        if remaining <= 0:
-            raise expired(method)
-        call.deadline = at = time.monotonic() + remaining
-        call.waited_for = context.Deadline(at)
-        context.deadline.set(call.waited_for)
-        watch.begin(call, at)
-
-    def leave(call: ServerCall) -> None:
-        watch.end(call)
-        if call.waited_for is not None:
-            call.waited_for.at = None
-
-    return Hook(enter=enter, leave=leave)
 
 
 def client(method: MethodPolicy) -> Hook[ClientCall]:

@@ -16,6 +16,8 @@ from services.errors import FxError, Kind, Violation
 from services.runtime.fatal import FatalError
 from services.runtime.policy import BUILT_IN, MethodPolicy
 
+_violations = protovalidate.Validator().collect_violations
+
 _SENTENCES = {
     text.regex: text.sentence
     for value in patterns_pb2.FieldPattern.DESCRIPTOR.values
@@ -31,25 +33,33 @@ def server(method: MethodPolicy) -> Hook[ServerCall] | None:
     """
     if method.path in BUILT_IN:
         return None
-    _warm(method)
-    return Hook(check=check)
+    service = descriptor_pool.Default().FindServiceByName(method.service)
+    request = service.methods_by_name[method.method].input_type
+    _warm(message_factory.GetMessageClass(request))
+    return Hook(check=check if timestamps.any_in(request) else _check_rules)
 
 
 def check(message: Message) -> None:
     """Raise VALIDATION_FAILED with every violation of `message`."""
     # Times first: a rule that looks at a malformed one fails instead of finding it wrong.
-    violations = timestamps.violations(message)
-    violations = violations or [_violation(each) for each in protovalidate.collect_violations(message)]
-    if violations:
-        fields = ", ".join(dict.fromkeys(each.field or "request" for each in violations))
-        raise FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", tuple(violations))
+    if wrong := timestamps.violations(message):
+        raise _invalid(wrong)
+    _check_rules(message)
 
 
-def _warm(method: MethodPolicy) -> None:
-    service = descriptor_pool.Default().FindServiceByName(method.service)
-    request_type = message_factory.GetMessageClass(service.methods_by_name[method.method].input_type)
+def _check_rules(message: Message) -> None:
+    if found := _violations(message):
+        raise _invalid([_violation(each) for each in found])
+
+
+def _invalid(violations: list[Violation]) -> FxError:
+    fields = ", ".join(dict.fromkeys(each.field or "request" for each in violations))
+    return FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", tuple(violations))
+
+
+def _warm(request_type: type[Message]) -> None:
     try:
-        protovalidate.collect_violations(request_type())
+        _violations(request_type())
     except protovalidate.CompilationError as failure:
         raise FatalError(
             f"a validation rule of {request_type.DESCRIPTOR.full_name} is wrong: {failure}"

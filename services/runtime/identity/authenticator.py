@@ -35,6 +35,7 @@ class _State:
 
     known: Snapshot
     decided: OrderedDict[bytes, tuple[Principal, float]] = field(default_factory=OrderedDict)
+    """Who it is and until when, in nanoseconds since 1970, by a hash of the credentials."""
 
 
 class Authenticator:
@@ -66,7 +67,7 @@ class Authenticator:
         given = authorization if isinstance(authorization, bytes) else (authorization or "").encode()
         digest = hashlib.sha256(given).digest()
         decided = state.decided.get(digest)
-        if decided is not None and self._now() < decided[1]:
+        if decided is not None and self._clock.now_ns() < decided[1]:
             self.outcomes[CACHED] += 1
             return decided[0]
         try:
@@ -124,7 +125,7 @@ class Authenticator:
         return verified.principal, verified.expires_at
 
     def _keep(self, state: _State, digest: bytes, principal: Principal, until: float) -> None:
-        state.decided[digest] = (principal, until)
+        state.decided[digest] = (principal, until * 1e9)
         while len(state.decided) > _KEPT:
             with suppress(KeyError):  # another thread has just made room
                 state.decided.popitem(last=False)
