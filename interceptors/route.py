@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any, NoReturn, TypeAlias
 
 import grpc
@@ -31,23 +31,6 @@ _ONE_REFUSAL_S = 0.25
 """Empty headers and a refusal so soon after them are one: a server that refuses without headers is seen like
 that one time in five (measured), and of headers that carry nothing the caller has seen nothing.
 """
-
-
-class Entries(grpc.aio.Metadata):
-    """Metadata in the order it is sent in.
-
-    Of any other sequence gRPC makes a dictionary of lists for each call, only to go through it once.
-    """
-
-    def __init__(self, entries: Collection[tuple[str, str | bytes]]) -> None:
-        super().__init__()
-        self._entries = entries
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def __iter__(self) -> Iterator[tuple[str, str | bytes]]:
-        return iter(self._entries)
 
 
 class Opened:
@@ -224,11 +207,12 @@ class Route:
         if call.deadline is not None:
             call.given_s = timeout = max(0.0, call.deadline - time.monotonic())
         call.attempts += 1
-        metadata = Entries(call.metadata)
+        metadata: Iterable[tuple[str, str | bytes]] = call.metadata
         if call.attempts > 1:
-            metadata = Entries((*metadata, (PREVIOUS_ATTEMPTS_KEY, str(call.attempts - 1))))
+            metadata = (*metadata, (PREVIOUS_ATTEMPTS_KEY, str(call.attempts - 1)))
         call.endpoint = endpoint
-        return send(payload, timeout=timeout, metadata=metadata, **call.options)
+        # As an iterator: of a sequence gRPC makes a dictionary of lists, only to go through that once.
+        return send(payload, timeout=timeout, metadata=iter(metadata), **call.options)
 
     def _callable(self, channel: grpc.aio.Channel) -> Any:
         make: Any = {
