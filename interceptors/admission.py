@@ -35,6 +35,7 @@ from services.runtime.policy import MethodPolicy, Shape
 PUSHBACK_S = (0.1, 1.0)
 """Shortest and longest; in between as long as the overload has lasted, ± 20 %."""
 
+_OK = grpc.StatusCode.OK
 _log = structlog.get_logger("fxmesh.mesh")
 
 
@@ -75,8 +76,8 @@ class Admission(Collector):
         def leave(call: ServerCall) -> None:
             self.in_flight -= 1
             if fastest is not None:
-                backlog.served()
-                if call.code is grpc.StatusCode.OK:  # one that expired says nothing about what is possible
+                backlog.served += 1
+                if call.code is _OK:  # one that expired says nothing about what is possible
                     fastest.saw(time.perf_counter() - call.started)
 
         return Hook(admit=admit, leave=leave)

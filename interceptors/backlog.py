@@ -46,7 +46,8 @@ class Backlog:
         """Whether stock is being taken."""
         self._came = 0
         self._shed = 0
-        self._served = 0
+        self.served = 0
+        """Calls that have ended; told by whoever serves them."""
         self._busy_since = load.rested
         self._served_before = 0
         """Calls served when the loop last rested, or stock had been taken."""
@@ -62,15 +63,11 @@ class Backlog:
         """Calls held back at the moment."""
         return len(self._held)
 
-    def served(self) -> None:
-        """Count a call that has ended."""
-        self._served += 1
-
     def come(self, now: float, left_s: float) -> asyncio.Future[None] | bool:
         """A call has come, with so much time left: True to go on, False to be shed, or what to wait for."""
         rested = self._load.rested
         if rested != self._busy_since:
-            self._busy_since, self._served_before = rested, self._served
+            self._busy_since, self._served_before = rested, self.served
         if not self._holding:
             if now - rested <= BEHIND_S:
                 return True
@@ -89,7 +86,7 @@ class Backlog:
         return len(self._held) / self.per_second <= min(WAIT_S, left_s / 2)
 
     def _take_stock(self, now: float) -> None:
-        if served := self._served - self._served_before:
+        if served := self.served - self._served_before:
             rate = served / max(now - self._busy_since, 1e-6)
             self.per_second = rate if self.per_second is None else (self.per_second + rate) / 2
         self._holding = self._counting = True
@@ -108,7 +105,7 @@ class Backlog:
             return
         self._counting = False
         self._load.rested = self._busy_since = now  # what lies behind is dealt with
-        self._served_before = self._served
+        self._served_before = self.served
         self._judge(now)
         self._go_on()
 

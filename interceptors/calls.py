@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Iterable, Mapping
 from types import MappingProxyType
@@ -17,6 +18,7 @@ from services.runtime.policy import MethodPolicy
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 _FOR_EVER_S = float("inf")
+_OK = grpc.StatusCode.OK
 
 
 class ServerCall:
@@ -27,13 +29,14 @@ class ServerCall:
         "context",
         "correlation_id",
         "deadline",
+        "expired",
         "metadata",
         "method",
         "principal",
         "shutting_down",
         "span",
         "started",
-        "taken",
+        "task",
         "waited_for",
     )
 
@@ -48,12 +51,20 @@ class ServerCall:
         """Who calls, once authentication has run."""
         self.waited_for: Deadline | None = None
         """The deadline as the handler's context has it."""
-        self.code = grpc.StatusCode.OK
+        self.task: asyncio.Task[Any] | None = None
+        """What is cancelled at the deadline; None where nothing is, as while it is answered."""
+        self.expired = False
+        """Set before it is."""
+        self.code = _OK
         self.span: Any = None
-        self.taken = 0
-        """Steps of the plan behind us: what must be left again."""
         self.shutting_down = False
         """Set before the server cancels it of its own accord."""
+
+    def expire(self) -> None:
+        """Its time has run out."""
+        if self.task is not None:
+            self.expired = True
+            self.task.cancel()
 
 
 class ClientCall:
@@ -104,7 +115,7 @@ class ClientCall:
         self.started = time.perf_counter()
         self.correlation_id = ""
         self.deadline: float | None = None
-        self.code = grpc.StatusCode.OK
+        self.code = _OK
         self.span: Any = None
         self.taken = 0
         """Steps of the plan behind us: what must be left again."""

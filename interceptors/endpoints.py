@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import grpc
 
@@ -10,11 +10,13 @@ import grpc
 class Endpoint:
     """One instance. A target that looks after several tells by `fared` which to use less."""
 
-    __slots__ = ("__weakref__", "address", "channel")
+    __slots__ = ("address", "channel", "methods")
 
     def __init__(self, channel: grpc.aio.Channel, address: str = "") -> None:
         self.channel = channel
         self.address = address
+        self.methods: dict[str, Any] = {}
+        """The callables of `channel` that were used before, by path."""
 
     def fared(self, *, well: bool) -> None:
         """An attempt ended here, `well` unless nothing answered (`outcomes.py` says what counts)."""

@@ -24,9 +24,11 @@ def receiver(plan: Plan[ServerCall], parse: Decoder) -> Decoder:
     FxError.
     """
     method, checks = plan.method, plan.checks
+    most = method.max_request_bytes
 
     def receive(data: bytes) -> Message:
-        check_size(method, len(data))
+        if len(data) > most:
+            raise _too_large(method, len(data))
         try:
             message = parse(data)
         # The pure-Python parser raises others than DecodeError on some inputs; whatever it is, the bytes are
@@ -43,19 +45,18 @@ def receiver(plan: Plan[ServerCall], parse: Decoder) -> Decoder:
 
 def sender(method: MethodPolicy, serialize: Encoder) -> Encoder:
     """What turns a request into bytes; refuses here what the server would refuse."""
+    most = method.max_request_bytes
 
     def send(message: Message) -> bytes:
         data = serialize(message)
-        check_size(method, len(data))
+        if len(data) > most:
+            raise _too_large(method, len(data))
         return data
 
     return send
 
 
-def check_size(method: MethodPolicy, size: int) -> None:
-    """Raise REQUEST_TOO_LARGE when a message of `size` bytes is above the method's limit."""
-    if size > method.max_request_bytes:
-        detail = (
-            f"{method.path} takes requests of at most {method.max_request_bytes} bytes, this one has {size}"
-        )
-        raise FxError(Kind.INVALID_ARGUMENT, "REQUEST_TOO_LARGE", detail)
+def _too_large(method: MethodPolicy, size: int) -> FxError:
+    most = method.max_request_bytes
+    detail = f"{method.path} takes requests of at most {most} bytes, this one has {size}"
+    return FxError(Kind.INVALID_ARGUMENT, "REQUEST_TOO_LARGE", detail)

@@ -25,6 +25,7 @@ from interceptors.calls import ClientCall, ServerCall
 from interceptors.plan import Hook
 from services.runtime.policy import MethodPolicy
 
+_OK = grpc.StatusCode.OK
 _LABELS = ("grpc_type", "grpc_service", "grpc_method")
 # From a cached read (under a millisecond) to a batch over a slow link.
 _BOUNDS_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
@@ -36,13 +37,13 @@ AnyCall: TypeAlias = ServerCall | ClientCall
 class _Series:
     """The numbers of one method."""
 
-    __slots__ = ("buckets", "handled", "labels", "seconds", "started")
+    __slots__ = ("answered", "buckets", "failed", "labels", "seconds", "started")
 
     def __init__(self, method: MethodPolicy) -> None:
         self.labels = (method.shape.value, method.service, method.method)
         self.started = 0
-        # Zero from the beginning, so that a rate over the first call is right.
-        self.handled: dict[grpc.StatusCode, int] = {grpc.StatusCode.OK: 0}
+        self.answered = 0
+        self.failed: dict[grpc.StatusCode, int] = {}
         self.buckets = [0] * len(_BOUND_TEXTS)
         self.seconds = 0.0
 
@@ -51,7 +52,10 @@ class _Series:
 
     def leave(self, call: AnyCall) -> None:
         took = time.perf_counter() - call.started
-        self.handled[call.code] = self.handled.get(call.code, 0) + 1
+        if call.code is _OK:
+            self.answered += 1
+        else:
+            self.failed[call.code] = self.failed.get(call.code, 0) + 1
         self.buckets[bisect_left(_BOUNDS_S, took)] += 1
         self.seconds += took
 
@@ -81,7 +85,8 @@ class CallMetrics(Collector):
         )
         for each in series:
             started.add_metric(each.labels, each.started)
-            for code, count in each.handled.copy().items():
+            # OK from the beginning, so that a rate over the first call is right.
+            for code, count in ((_OK, each.answered), *each.failed.copy().items()):
                 handled.add_metric((*each.labels, code.name), count)
             buckets = list(zip(_BOUND_TEXTS, accumulate(each.buckets.copy()), strict=True))
             seconds.add_metric(each.labels, buckets, each.seconds)

@@ -109,8 +109,8 @@ Concern: TypeAlias = Callable[[MethodPolicy], Hook[CallT] | None]
 Concerns: TypeAlias = Mapping[Place, Concern[CallT]]
 
 
-Steps: TypeAlias = tuple[tuple[bool, Callable[[CallT], Any]], ...]
-"""(whether what it gives back may be to await, function) in order."""
+Steps: TypeAlias = tuple[Callable[[CallT], Awaitable[None] | None], ...]
+"""In order; what one gives back is to be awaited before the next."""
 Leaves: TypeAlias = tuple[tuple[Callable[[CallT], None], ...], ...]
 """At `n`, what to run at the end when `n` steps were taken."""
 
@@ -161,11 +161,11 @@ def compile_plan(
 
 
 def _laid_out(hooks: list[Hook[CallT]]) -> tuple[Steps[CallT], Leaves[CallT]]:
-    steps: list[tuple[bool, Callable[[CallT], Any]]] = []
+    steps: list[Callable[[CallT], Awaitable[None] | None]] = []
     leaves: list[tuple[Callable[[CallT], None], ...]] = [()]
     for hook in hooks:
         step = hook.enter or hook.admit
         if step is not None:
-            steps.append((hook.admit is not None, step))
+            steps.append(step)
             leaves.append((hook.leave, *leaves[-1]) if hook.leave is not None else leaves[-1])
     return tuple(steps), tuple(leaves)

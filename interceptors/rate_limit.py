@@ -13,6 +13,7 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -22,7 +23,7 @@ from interceptors.calls import ServerCall
 from interceptors.plan import Hook
 from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
-from services.runtime.identity import PrincipalKind
+from services.runtime.identity import ANONYMOUS, PrincipalKind
 from services.runtime.limits import PROTECTED, Limits, Rate
 from services.runtime.policy import MethodPolicy
 
@@ -59,30 +60,31 @@ class RateLimit(Collector):
                 f"{method.path} costs {cost} tokens, more than the burst of {', '.join(short)}: "
                 f"raise that of FXMESH_RATE_KEYS, FXMESH_RATE_SERVICES or FXMESH_RATE_ANONYMOUS"
             )
-        return Hook(enter=lambda call: self._take(call, cost))
+        return Hook(enter=partial(self._take, cost))
 
     @property
     def buckets(self) -> int:
         """How many are kept."""
         return len(self._full_at)
 
-    def _take(self, call: ServerCall, cost: int) -> None:
+    def _take(self, cost: int, call: ServerCall) -> None:
         principal = call.principal
-        anonymous = principal.kind is PrincipalKind.ANONYMOUS
-        label = f"anonymous:{host(call.context.peer())}" if anonymous else principal.label
-        rate = self._rates[principal.kind]
+        kind, label = principal.kind, principal.label
+        if principal is ANONYMOUS:
+            label = f"anonymous:{host(call.context.peer())}"
+        rate = self._rates[kind]
         now = self._now()
         full_at = self._full_at.get(label)
         if full_at is None:
             self._make_room(now)
             full_at = now
-        after = max(full_at, now) + cost / rate.per_second
+        after = (max(now, full_at)) + cost / rate.per_second
         wait_s = after - now - rate.burst / rate.per_second
         refused = wait_s > 1e-9  # less is rounding
         self._full_at[label] = full_at if refused else after
         self._full_at.move_to_end(label)
         if refused:
-            raise self._refuse(call, principal.kind, wait_s)
+            raise self._refuse(call, kind, wait_s)
 
     def _make_room(self, now: float) -> None:
         """Forget old buckets that are full by now, two a new one, and the oldest where there is no room."""

@@ -10,7 +10,6 @@ import asyncio
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable
 from typing import Any, NoReturn, TypeAlias
-from weakref import WeakKeyDictionary
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -26,6 +25,7 @@ from services.runtime.policy import Shape
 Requests: TypeAlias = AsyncIterable[Any] | Iterable[Any]
 
 PREVIOUS_ATTEMPTS_KEY = "grpc-previous-rpc-attempts"
+_OK = grpc.StatusCode.OK
 _FOR_EVER = float("inf")
 _ONE_REFUSAL_S = 0.25
 """Empty headers and a refusal so soon after them are one: a server that refuses without headers is seen like
@@ -75,11 +75,9 @@ class Route:
         self._target = target
         self._encode = encode
         self._decode = decode
-        # Weak: the target drops the instances that are gone.
-        self._callables: WeakKeyDictionary[Endpoint, Any] = WeakKeyDictionary()
-        streams_answers = shape in (Shape.SERVER_STREAM, Shape.BIDI_STREAM)
-        proceed: Proceed[ClientCall] = self._open if streams_answers else self._ask
-        if streams_answers and plan.wraps:
+        self._streams_answers = shape in (Shape.SERVER_STREAM, Shape.BIDI_STREAM)
+        proceed: Proceed[ClientCall] = self._attempt
+        if self._streams_answers and plan.wraps:
             proceed = self._open_until_begun
         for wrap in reversed(plan.wraps):
             proceed = wrap(proceed)
@@ -88,24 +86,24 @@ class Route:
     async def answer(self, call: ClientCall, request: Any) -> Any:
         """Make a call with a single answer, from its beginning to its end."""
         try:
-            for may_wait, step in self._steps:
+            for step in self._steps:
                 wait = step(call)
-                if may_wait and wait is not None:
+                if wait is not None:
                     await wait
                 call.taken += 1
             answer = self.decoded(await self._proceed(call, self._payload(call, request)))
         except BaseException as failure:  # noqa: BLE001 `fail` raises, always
             self.fail(call, failure)
-        self.end(call, grpc.StatusCode.OK)
+        self.end(call, _OK)
         return answer
 
     async def open(self, call: ClientCall, request: Any) -> Opened:
         """Begin a call with a stream of answers; returns once it is sent (where it may be retried: once the
         server has begun). Its end is told by whoever reads.
         """
-        for may_wait, step in self._steps:
+        for step in self._steps:
             wait = step(call)
-            if may_wait and wait is not None:
+            if wait is not None:
                 await wait
             call.taken += 1
         opened: Opened = await self._proceed(call, self._payload(call, request))
@@ -129,7 +127,7 @@ class Route:
         """The end of an attempt, however it came."""
         call.code = code
         if (endpoint := call.endpoint) is not None:
-            found = Outcome.ANSWERED if code is grpc.StatusCode.OK else outcome(call)
+            found = Outcome.ANSWERED if code is _OK else outcome(call)
             if found is not Outcome.NOTHING:
                 endpoint.fared(well=found is not Outcome.SILENT)
         for leave in self.plan.attempt.leaves[call.passed]:
@@ -155,28 +153,33 @@ class Route:
         """The request as it is sent."""
         return self._encoded(call, request) if self._streams_requests else self._encode(request)
 
-    async def _ask(self, call: ClientCall, payload: Any) -> Any:
-        """An attempt with one answer."""
+    async def _attempt(self, call: ClientCall, payload: Any) -> Any:
+        """One attempt: pass its steps, pick an instance, send. Gives the answer; or, where there are several,
+        their stream, whose end is seen, and told, by whoever reads it.
+        """
         try:
+            for step in self._attempt_steps:
+                wait = step(call)
+                if wait is not None:
+                    await wait
+                call.passed += 1
+            endpoint = self._target.pick(call.tried)
+            if endpoint is None:
+                endpoint = await self._target.wait(_FOR_EVER if call.deadline is None else call.deadline)
+            rpc = self._send(call, payload, endpoint)
+            if self._streams_answers:
+                return Opened(rpc)
             # The call object itself is awaited: that is what hands our own cancellation on to the server.
-            answer = await (await self._send(call, payload))
+            answer = await rpc
         except BaseException as failure:
             self.attempt_ended(call, status_of(failure))
             raise
-        self.attempt_ended(call, grpc.StatusCode.OK)
+        self.attempt_ended(call, _OK)
         return answer
-
-    async def _open(self, call: ClientCall, payload: Any) -> Opened:
-        """An attempt with a stream of answers. Its end is seen, and told, by whoever reads them."""
-        try:
-            return Opened(await self._send(call, payload))
-        except BaseException as failure:
-            self.attempt_ended(call, status_of(failure))
-            raise
 
     async def _open_until_begun(self, call: ClientCall, payload: Any) -> Opened:
         """The same, returning when headers or an answer arrived: what fails before may be tried again."""
-        opened = await self._open(call, payload)
+        opened: Opened = await self._attempt(call, payload)
         opened.first = first = asyncio.ensure_future(opened.rpc.read())
         first.add_done_callback(_retrieve)
         headers = asyncio.ensure_future(opened.rpc.initial_metadata())
@@ -195,27 +198,21 @@ class Route:
         self.begun(call)
         return opened
 
-    async def _send(self, call: ClientCall, payload: Any) -> Any:
-        """Pass the steps of the attempt, pick an instance and send; gives gRPC's call object."""
-        for may_wait, step in self._attempt_steps:
-            wait = step(call)
-            if may_wait and wait is not None:
-                await wait
-            call.passed += 1
-        deadline = _FOR_EVER if call.deadline is None else call.deadline
-        endpoint = self._target.pick(call.tried) or await self._target.wait(deadline)
-        send = self._callables.get(endpoint)
+    def _send(self, call: ClientCall, payload: Any, endpoint: Endpoint) -> Any:
+        """Begin the attempt at `endpoint`; gives gRPC's call object."""
+        send = endpoint.methods.get(call.method.path)
         if send is None:
-            send = self._callables[endpoint] = self._callable(endpoint.channel)
+            send = endpoint.methods[call.method.path] = self._callable(endpoint.channel)
         timeout = None
         if call.deadline is not None:
             call.given_s = timeout = max(0.0, call.deadline - time.monotonic())
         call.attempts += 1
-        metadata = tuple(call.metadata)
+        metadata: Iterable[tuple[str, str | bytes]] = call.metadata
         if call.attempts > 1:
-            metadata += ((PREVIOUS_ATTEMPTS_KEY, str(call.attempts - 1)),)
+            metadata = (*metadata, (PREVIOUS_ATTEMPTS_KEY, str(call.attempts - 1)))
         call.endpoint = endpoint
-        return send(payload, timeout=timeout, metadata=metadata, **call.options)
+        # As an iterator: of a sequence gRPC makes a dictionary of lists, only to go through that once.
+        return send(payload, timeout=timeout, metadata=iter(metadata), **call.options)
 
     def _callable(self, channel: grpc.aio.Channel) -> Any:
         make: Any = {

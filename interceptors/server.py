@@ -12,6 +12,7 @@ import inspect
 import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
 
 import grpc
@@ -27,11 +28,13 @@ from services.runtime.crash import crash_point
 from services.runtime.policy import MethodPolicy, Shape, method_policy
 
 Answer = TypeVar("Answer")
-Work: TypeAlias = Callable[[ServerCall], Awaitable[Answer]]
+Work: TypeAlias = Callable[[ServerCall, Any], Awaitable[Answer]]
+"""What is done for a call with its request as it came: bytes, or a stream of messages."""
 Handler: TypeAlias = Callable[[Any, Context], Any]
 
 _log = structlog.get_logger("fxmesh.mesh")
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
+_OK = grpc.StatusCode.OK
 
 _ROUNDING_S = 0.01
 """gRPC rounds the time-out it sends up: a caller's expiry may reach us as a cancel before our own timer."""
@@ -79,29 +82,24 @@ class Registrar:
         encode = handler.response_serializer
         match method.shape:
             case Shape.UNARY:
-                unary = _unary_unary(plan, handler.unary_unary, receive, encode)
-                return grpc.unary_unary_rpc_method_handler(unary, None, None)
+                answering = _unary_unary(handler.unary_unary, receive, encode)
+                return grpc.unary_unary_rpc_method_handler(partial(run, plan, answering), None, None)
             case Shape.CLIENT_STREAM:
-                gathering = self._stream_unary(plan, handler.stream_unary, encode)
-                return grpc.stream_unary_rpc_method_handler(gathering, receive, None)
+                gathering = self._stream_unary(handler.stream_unary, encode)
+                return grpc.stream_unary_rpc_method_handler(partial(run, plan, gathering), receive, None)
             case Shape.SERVER_STREAM:
-                streaming = self._unary_stream(plan, handler.unary_stream, receive)
-                return grpc.unary_stream_rpc_method_handler(streaming, None, encode)
+                streaming = self._unary_stream(handler.unary_stream, receive)
+                return grpc.unary_stream_rpc_method_handler(partial(run, plan, streaming), None, encode)
             case Shape.BIDI_STREAM:
-                conversing = self._stream_stream(plan, handler.stream_stream)
-                return grpc.stream_stream_rpc_method_handler(conversing, receive, encode)
+                conversing = self._stream_stream(handler.stream_stream)
+                return grpc.stream_stream_rpc_method_handler(partial(run, plan, conversing), receive, encode)
 
-    def _stream_unary(
-        self, plan: Plan[ServerCall], handler: Handler, encode: messages.Encoder
-    ) -> Callable[[Any, Context], Awaitable[bytes]]:
+    def _stream_unary(self, handler: Handler, encode: messages.Encoder) -> Work[bytes]:
         # Requests are parsed and checked as the handler reads them: what is wrong with one is raised there.
-        async def stream_unary(requests: Any, context: Context) -> bytes:
-            async def work(_: ServerCall) -> bytes:
-                return encode(await handler(self._requests(requests), context))
+        async def work(call: ServerCall, requests: Any) -> bytes:
+            return encode(await handler(self._requests(requests), call.context))
 
-            return await run(plan, context, work)
-
-        return stream_unary
+        return work
 
     async def _requests(self, requests: AsyncIterable[Message]) -> AsyncIterator[Message]:
         """The requests of a stream; its end is believed when no cancellation follows for a while.
@@ -114,39 +112,24 @@ class Registrar:
         if self._settle_s:
             await asyncio.sleep(self._settle_s)
 
-    def _unary_stream(
-        self, plan: Plan[ServerCall], handler: Handler, receive: messages.Decoder
-    ) -> Callable[[bytes, Context], Awaitable[None]]:
-        async def unary_stream(data: bytes, context: Context) -> None:
-            async def work(call: ServerCall) -> None:
-                await _write_answers(handler, receive(data), call.context)
+    def _unary_stream(self, handler: Handler, receive: messages.Decoder) -> Work[None]:
+        async def work(call: ServerCall, data: bytes) -> None:
+            await _write_answers(handler, receive(data), call.context)
 
-            await run(plan, context, work)
+        return work
 
-        return unary_stream
+    def _stream_stream(self, handler: Handler) -> Work[None]:
+        async def work(call: ServerCall, requests: Any) -> None:
+            await _write_answers(handler, self._requests(requests), call.context)
 
-    def _stream_stream(
-        self, plan: Plan[ServerCall], handler: Handler
-    ) -> Callable[[Any, Context], Awaitable[None]]:
-        async def stream_stream(requests: Any, context: Context) -> None:
-            async def work(call: ServerCall) -> None:
-                await _write_answers(handler, self._requests(requests), call.context)
-
-            await run(plan, context, work)
-
-        return stream_stream
+        return work
 
 
-def _unary_unary(
-    plan: Plan[ServerCall], handler: Handler, receive: messages.Decoder, encode: messages.Encoder
-) -> Callable[[bytes, Context], Awaitable[bytes]]:
-    async def unary_unary(data: bytes, context: Context) -> bytes:
-        async def work(_: ServerCall) -> bytes:
-            return encode(await handler(receive(data), context))
+def _unary_unary(handler: Handler, receive: messages.Decoder, encode: messages.Encoder) -> Work[bytes]:
+    async def work(call: ServerCall, data: bytes) -> bytes:
+        return encode(await handler(receive(data), call.context))
 
-        return await run(plan, context, work)
-
-    return unary_unary
+    return work
 
 
 async def _write_answers(handler: Handler, request: Message | Any, context: Context) -> None:
@@ -177,21 +160,19 @@ async def _cancel(answers: AsyncIterator[Message]) -> None:
             await answers.athrow(asyncio.CancelledError())
 
 
-async def run(plan: Plan[ServerCall], context: Context, work: Work[Answer]) -> Answer:
-    """Serve one call: steps in order, the handler within its deadline, every failure to a status, then the
-    leaves.
-    """
+async def run(plan: Plan[ServerCall], work: Work[Answer], request: Any, context: Context) -> Answer:
+    """Serve one call: steps in order, the handler, every failure to a status, then the leaves."""
     call = ServerCall(plan.method, context)
+    taken = 0
     try:
-        for may_wait, step in plan.steps:
+        for step in plan.steps:
             wait = step(call)
-            if may_wait and wait is not None:
+            if wait is not None:
                 await wait
-            call.taken += 1
-        async with deadline.limit(call):
-            answer = await work(call)
+            taken += 1
+        answer = await work(call, request)
         crash_point("call.before_reply", plan.method.method)
-        call.code = _set_code(context) or grpc.StatusCode.OK
+        call.code = _set_code(context) or _OK
         return answer
     except FxError as error:
         await _refuse(call, error)
@@ -212,7 +193,7 @@ async def run(plan: Plan[ServerCall], context: Context, work: Work[Answer]) -> A
     except Exception as failure:  # noqa: BLE001 the one place that answers for whatever a handler let escape
         await _report(call, failure)
     finally:
-        for leave in plan.leaves[call.taken]:
+        for leave in plan.leaves[taken]:
             leave(call)
 
 
@@ -222,11 +203,14 @@ async def _cancelled(call: ServerCall, failure: BaseException) -> NoReturn:
     """
     if call.shutting_down:
         await _refuse(call, going_down())
+    task = asyncio.current_task()
+    assert task is not None  # a call is always served in a task
+    if call.expired and not task.uncancel():
+        await _refuse(call, deadline.expired(call.method))
     if call.deadline is not None and time.monotonic() >= call.deadline - _ROUNDING_S:
         call.code = grpc.StatusCode.DEADLINE_EXCEEDED
         raise failure
-    task = asyncio.current_task()
-    if task is not None and not task.cancelling():
+    if not task.cancelling():
         # Nobody cancelled the call: the handler awaited something that was. Unanswered, the caller would
         # hang.
         await _report(call, failure)
@@ -238,23 +222,32 @@ async def _report(call: ServerCall, failure: BaseException) -> NoReturn:
     """An unknown failure: everything to the log, the correlation id to the caller."""
     unimplemented = isinstance(failure, NotImplementedError) and _set_code(call.context)
     if unimplemented is grpc.StatusCode.UNIMPLEMENTED:
-        call.code = unimplemented  # a method the servicer leaves to its generated parent
-        await call.context.abort(call.code, f"{call.method.path} is not implemented")
+        # A method the servicer leaves to its generated parent.
+        await _abort(call, unimplemented, f"{call.method.path} is not implemented")
     _log.error("call failed", method=call.method.path, correlation_id=call.correlation_id, exc_info=failure)
     status = errors.internal_status(call.correlation_id)
-    call.code = grpc.StatusCode.INTERNAL
-    await call.context.abort(call.code, status.message, ((errors.DETAILS_KEY, status.SerializeToString()),))
+    details = (errors.DETAILS_KEY, status.SerializeToString())
+    await _abort(call, grpc.StatusCode.INTERNAL, status.message, (details,))
 
 
 async def _refuse(call: ServerCall, error: FxError) -> NoReturn:
     """Answer with the status of a domain error."""
-    call.code = errors.code_of(error)
     status = errors.to_status(error, call.correlation_id)
     trailing = ((errors.DETAILS_KEY, status.SerializeToString()), *errors.pushback(error))
-    await call.context.abort(call.code, status.message, trailing)
+    await _abort(call, errors.code_of(error), status.message, trailing)
+
+
+async def _abort(
+    call: ServerCall, code: grpc.StatusCode, message: str, trailing: tuple[tuple[str, str | bytes], ...] = ()
+) -> NoReturn:
+    call.code, call.task = code, None  # an answer under way is not to be cancelled
+    await call.context.abort(code, message, trailing)
 
 
 def _set_code(context: Context) -> grpc.StatusCode | None:
     """The status a handler set by itself, None when it set none."""
-    given: Any = context.code()  # None when nothing was set, a code after `set_code`, a number after `abort`
-    return given if isinstance(given, grpc.StatusCode) else _CODES.get(given)
+    # 0 or None when nothing was set, a code after `set_code`, a number after `abort`.
+    given: Any = context.code()
+    if not given:
+        return None
+    return given if isinstance(given, grpc.StatusCode) else _CODES[given]

@@ -1,7 +1,7 @@
 """Every Timestamp of a request is a time that can be computed with and stored.
 
 Protobuf carries any pair of numbers in one: negative nanoseconds, seconds far outside of any calendar. Which
-fields of a request lead to one is looked up once per message type, so a message without any costs nothing.
+fields of a request lead to one is looked up once per message type.
 """
 
 from __future__ import annotations
@@ -17,6 +17,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.errors import Violation
 from services.runtime.rules import reached
 from services.wire.times import flaw
+
+
+def any_in(of: Descriptor) -> bool:
+    """Whether a message of this type may hold a time."""
+    return bool(_leading(of))
 
 
 def violations(message: Message) -> list[Violation]:

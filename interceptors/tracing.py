@@ -84,9 +84,9 @@ def client(spans: Spans | None) -> ClientHook:
             parent = context.traceparent.get()
             if calls.begins_trace() if parent is None else context.sampled(parent):
                 call.span = calls.client(method, call.correlation_id, parent)
-                call.metadata.append((context.TRACEPARENT_KEY, calls.traceparent(call.span)))
-            else:
-                pass_on(call)
+                parent = calls.traceparent(call.span)
+            if parent is not None:
+                call.metadata.append((context.TRACEPARENT_KEY, parent))
 
         def leave(call: ClientCall) -> None:
             if call.span is not None:

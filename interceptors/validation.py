@@ -4,6 +4,8 @@ handler sees it.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import protovalidate
 from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.message import Message
@@ -11,7 +13,7 @@ from google.protobuf.message import Message
 from interceptors import timestamps
 from interceptors.calls import ServerCall
 from interceptors.plan import Hook
-from services.errors import FxError, Kind
+from services.errors import FxError, Kind, Violation
 from services.runtime import rules
 from services.runtime.fatal import FatalError
 from services.runtime.policy import BUILT_IN, MethodPolicy
@@ -24,23 +26,31 @@ def server(method: MethodPolicy) -> Hook[ServerCall] | None:
     """
     if method.path in BUILT_IN:
         return None
-    _warm(method)
-    return Hook(check=check)
+    service = descriptor_pool.Default().FindServiceByName(method.service)
+    request = service.methods_by_name[method.method].input_type
+    _warm(message_factory.GetMessageClass(request))
+    return Hook(check=check if timestamps.any_in(request) else _check_rules)
 
 
 def check(message: Message) -> None:
     """Raise VALIDATION_FAILED with every violation of `message`."""
     # Times first: a rule that looks at a malformed one fails instead of finding it wrong.
-    violations = tuple(timestamps.violations(message))
-    violations = violations or rules.violations(message)
-    if violations:
-        fields = ", ".join(dict.fromkeys(each.field or "request" for each in violations))
-        raise FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", violations)
+    if wrong := timestamps.violations(message):
+        raise _invalid(wrong)
+    _check_rules(message)
 
 
-def _warm(method: MethodPolicy) -> None:
-    service = descriptor_pool.Default().FindServiceByName(method.service)
-    request_type = message_factory.GetMessageClass(service.methods_by_name[method.method].input_type)
+def _check_rules(message: Message) -> None:
+    if found := rules.violations(message):
+        raise _invalid(found)
+
+
+def _invalid(violations: Sequence[Violation]) -> FxError:
+    fields = ", ".join(dict.fromkeys(each.field or "request" for each in violations))
+    return FxError(Kind.INVALID_ARGUMENT, "VALIDATION_FAILED", f"invalid: {fields}", tuple(violations))
+
+
+def _warm(request_type: type[Message]) -> None:
     try:
         rules.violations(request_type())
     except protovalidate.CompilationError as failure:

@@ -24,15 +24,19 @@ async def main(names: list[str], callers: list[int], rounds: int, seconds: float
 
 
 def show(callers: int, found: Mapping[str, Round]) -> None:
-    """A table, everything beside bare where that was measured."""
+    """A table, everything beside bare where that was measured. Last the processor time of a call: in this
+    process, which makes it, and in all others.
+    """
     print(f"\n{callers} {'caller' if callers == 1 else 'callers at once'}")
-    print(f"{'':<10}{'calls/s':>10}{'of bare':>9}{'p50 ms':>9}{'added':>8}{'p99 ms':>9}")
+    print(f"{'':<10}{'calls/s':>10}{'of bare':>9}{'p50 ms':>9}{'added':>8}{'p99 ms':>9}", end="")
+    print(f"{'µs here':>10}{'elsewhere':>11}")
     bare = found.get("bare")
     for name, each in found.items():
         ratio = f"{each.rate / bare.rate:.2f}" if bare else ""
         added = f"{(each.p50_s - bare.p50_s) * 1e3:.2f}" if bare else ""
         p50, p99 = each.p50_s * 1e3, each.p99_s * 1e3
-        print(f"{name:<10}{each.rate:>10,.0f}{ratio:>9}{p50:>9.2f}{added:>8}{p99:>9.2f}", flush=True)
+        print(f"{name:<10}{each.rate:>10,.0f}{ratio:>9}{p50:>9.2f}{added:>8}{p99:>9.2f}", end="")
+        print(f"{each.here_s * 1e6:>10.0f}{each.elsewhere_s * 1e6:>11.0f}", flush=True)
 
 
 if __name__ == "__main__":

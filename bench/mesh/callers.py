@@ -10,44 +10,44 @@ from typing import TypeAlias
 import grpc
 
 from bench.mesh import rest, stack
-from bench.mesh.measure import Call
+from bench.mesh.measure import Call, Way
 from bench.mesh.servers import serving
 from bench.mesh.sidecars import sidecars
 from services.runtime.channels import static_channels
 from tests.fakes.echo import SERVICE, service_pb2, service_pb2_grpc
 
-Way: TypeAlias = Callable[[Path, float], AbstractAsyncContextManager[Call]]
+Open: TypeAlias = Callable[[Path, float], AbstractAsyncContextManager[Way]]
 REQUEST = service_pb2.EchoRequest(text=rest.TEXT)
 
 
 @asynccontextmanager
-async def _bare(secrets: Path, sample: float) -> AsyncIterator[Call]:
-    with serving("bare", secrets, sample) as port:
+async def _bare(secrets: Path, sample: float) -> AsyncIterator[Way]:
+    with serving("bare", secrets, sample) as (port, server):
         async with _plain(port) as call:
-            yield call
+            yield Way(call, (server,))
 
 
 @asynccontextmanager
-async def _mesh(secrets: Path, sample: float) -> AsyncIterator[Call]:
-    with serving("mesh", secrets, sample) as port:
+async def _mesh(secrets: Path, sample: float) -> AsyncIterator[Way]:
+    with serving("mesh", secrets, sample) as (port, server):
         channels = static_channels({SERVICE: f"127.0.0.1:{port}"}, stack.calling(secrets, sample))
         unary = service_pb2_grpc.EchoServiceStub(channels.to(SERVICE)).Unary
-        yield lambda: unary(REQUEST)
+        yield Way(lambda: unary(REQUEST), (server,))
         await channels.close()
 
 
 @asynccontextmanager
-async def _sidecars(secrets: Path, sample: float) -> AsyncIterator[Call]:
-    with serving("bare", secrets, sample) as port, sidecars(port) as first:
+async def _sidecars(secrets: Path, sample: float) -> AsyncIterator[Way]:
+    with serving("bare", secrets, sample) as (port, server), sidecars(port) as (first, envoys):
         async with _plain(first) as call:
-            yield call
+            yield Way(call, (server, *envoys))
 
 
 @asynccontextmanager
-async def _rest(secrets: Path, sample: float) -> AsyncIterator[Call]:
-    with serving("rest", secrets, sample) as port:
+async def _rest(secrets: Path, sample: float) -> AsyncIterator[Way]:
+    with serving("rest", secrets, sample) as (port, server):
         async with rest.calling(port) as call:
-            yield call
+            yield Way(call, (server,))
 
 
 @asynccontextmanager
@@ -57,4 +57,4 @@ async def _plain(port: int) -> AsyncIterator[Call]:
         yield lambda: unary(REQUEST, timeout=5.0)
 
 
-WAYS: Mapping[str, Way] = {"bare": _bare, "mesh": _mesh, "sidecars": _sidecars, "rest": _rest}
+WAYS: Mapping[str, Open] = {"bare": _bare, "mesh": _mesh, "sidecars": _sidecars, "rest": _rest}

@@ -1,4 +1,4 @@
-"""Calls a second, and how long one takes, of several ways in turn."""
+"""Calls a second, how long one takes, and the processor time of it, of several ways in turn."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TypeAlias
+
+import psutil
 
 Call: TypeAlias = Callable[[], Awaitable[object]]
 
@@ -15,17 +17,31 @@ WARM_UP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
+class Way:
+    """How a call is made, and the processes beside this one that have a part in it."""
+
+    call: Call
+    others: tuple[psutil.Process, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Round:
-    """One round of one way: calls a second, and the seconds that half and 99 % of them stayed below."""
+    """One round of one way: calls a second, the seconds that half and 99 % of them stayed below, and the
+    seconds of processor that one took here and elsewhere.
+    """
 
     rate: float
     p50_s: float
     p99_s: float
+    here_s: float
+    elsewhere_s: float
 
 
-async def one_round(call: Call, callers: int, seconds: float) -> Round:
+async def one_round(way: Way, callers: int, seconds: float) -> Round:
     """`callers` at once, each calling again as soon as it was answered. Raises what a call raises."""
+    call = way.call
     took: list[float] = []
+    here, elsewhere = time.process_time(), _used(way.others)
     began = time.perf_counter()
     end = began + seconds
 
@@ -40,23 +56,30 @@ async def one_round(call: Call, callers: int, seconds: float) -> Round:
         for _ in range(callers):
             group.create_task(caller())
     took.sort()
-    rate = len(took) / (time.perf_counter() - began)
-    return Round(rate, took[len(took) // 2], took[len(took) * 99 // 100])
+    calls = len(took)
+    return Round(
+        calls / (time.perf_counter() - began),
+        took[calls // 2],
+        took[calls * 99 // 100],
+        (time.process_time() - here) / calls,
+        (_used(way.others) - elsewhere) / calls,
+    )
 
 
-async def in_turn(ways: Mapping[str, Call], callers: int, rounds: int, seconds: float) -> Mapping[str, Round]:
+async def in_turn(ways: Mapping[str, Way], callers: int, rounds: int, seconds: float) -> Mapping[str, Round]:
     """The medians of each way over `rounds`, after a warm-up."""
     found: dict[str, list[Round]] = {name: [] for name in ways}
-    for call in ways.values():
-        await one_round(call, callers, min(seconds, WARM_UP_S))
+    for way in ways.values():
+        await one_round(way, callers, min(seconds, WARM_UP_S))
     for _ in range(rounds):
-        for name, call in ways.items():
-            found[name].append(await one_round(call, callers, seconds))
+        for name, way in ways.items():
+            found[name].append(await one_round(way, callers, seconds))
     return {
-        name: Round(
-            statistics.median(each.rate for each in of_one),
-            statistics.median(each.p50_s for each in of_one),
-            statistics.median(each.p99_s for each in of_one),
-        )
+        name: Round(*(statistics.median(column) for column in zip(*map(astuple, of_one), strict=True)))
         for name, of_one in found.items()
     }
+
+
+def _used(processes: tuple[psutil.Process, ...]) -> float:
+    """Seconds of processor so far."""
+    return sum(sum(process.cpu_times()[:2]) for process in processes)

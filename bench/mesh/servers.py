@@ -12,6 +12,7 @@ from pathlib import Path
 from subprocess import PIPE, Popen
 
 import grpc
+import psutil
 
 from bench.mesh import stack
 from services.runtime.health import Health
@@ -46,8 +47,8 @@ async def _until_stdin_ends(port: int) -> None:
 
 
 @contextmanager
-def serving(name: str, secrets: Path, sample: float) -> Iterator[int]:
-    """The server of that name in a process of its own; yields its port."""
+def serving(name: str, secrets: Path, sample: float) -> Iterator[tuple[int, psutil.Process]]:
+    """The server of that name; yields its port and the process of its own that it runs in."""
     argv = [sys.executable, "-m", __name__, name, str(secrets), str(sample)]
     with Popen(argv, stdin=PIPE, stdout=PIPE, text=True) as process:
         assert process.stdin is not None
@@ -56,7 +57,7 @@ def serving(name: str, secrets: Path, sample: float) -> Iterator[int]:
             line = process.stdout.readline()
             if not line:
                 raise RuntimeError(f"the server {name!r} did not start: its message is above")
-            yield int(line)
+            yield int(line), psutil.Process(process.pid)
         finally:
             process.stdin.close()
             process.wait(LIMIT_S)

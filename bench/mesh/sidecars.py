@@ -14,6 +14,8 @@ from pathlib import Path
 from subprocess import Popen
 from typing import Any
 
+import psutil
+
 from services.cli.edge import find
 
 LIMIT_S = 15.0
@@ -26,17 +28,16 @@ _HTTP2 = {
 
 
 @contextmanager
-def sidecars(server_port: int) -> Iterator[int]:
-    """Two Envoys in front of `server_port`; yields the port of the caller's one."""
+def sidecars(server_port: int) -> Iterator[tuple[int, tuple[psutil.Process, ...]]]:
+    """Two Envoys in front of `server_port`; yields the port of the caller's one, and their processes."""
     with ExitStack() as stack:
-        port = server_port
-        for retries in (False, True):
-            port = stack.enter_context(_envoy(port, retries=retries))
-        yield port
+        port, first = stack.enter_context(_envoy(server_port, retries=False))
+        port, second = stack.enter_context(_envoy(port, retries=True))
+        yield port, (first, second)
 
 
 @contextmanager
-def _envoy(upstream: int, *, retries: bool) -> Iterator[int]:
+def _envoy(upstream: int, *, retries: bool) -> Iterator[tuple[int, psutil.Process]]:
     port = _free_port()
     with tempfile.TemporaryDirectory(prefix="bench-envoy-") as folder:
         config = Path(folder, "envoy.json")
@@ -46,7 +47,7 @@ def _envoy(upstream: int, *, retries: bool) -> Iterator[int]:
         with Popen([str(each) for each in argv]) as process:
             try:
                 _wait(port)
-                yield port
+                yield port, psutil.Process(process.pid)
             finally:
                 process.terminate()
 

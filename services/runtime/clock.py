@@ -11,13 +11,10 @@ from itertools import count
 class WallClock:
     """The machine's clocks."""
 
-    def now_ns(self) -> int:
-        """Wall time, nanoseconds since 1970 UTC."""
-        return time.time_ns()
-
-    def monotonic(self) -> float:
-        """Seconds since some moment in the past."""
-        return time.monotonic()
+    now_ns = staticmethod(time.time_ns)
+    """Wall time, nanoseconds since 1970 UTC."""
+    monotonic = staticmethod(time.monotonic)
+    """Seconds since some moment in the past."""
 
     async def sleep(self, seconds: float) -> None:
         """Sleep on the event loop."""

@@ -41,13 +41,9 @@ principal: ContextVar[Principal] = ContextVar("principal", default=ANONYMOUS)
 causation_id: ContextVar[str | None] = ContextVar("causation_id", default=None)
 """Id of the event being handled: what is published meanwhile was caused by it."""
 
-_WELL_FORMED = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+acceptable_correlation_id = re.compile(r"[A-Za-z0-9._:/+=-]{1,128}").fullmatch
+"""A match when an id from outside may go into logs, headers and answers: short, without odd characters."""
 _SAMPLED_DIGITS = frozenset("13579bdf")  # last digit of the flags: bit 0 set
-
-
-def acceptable_correlation_id(text: str) -> bool:
-    """True when an id from outside may go into logs, headers and answers: short, without odd characters."""
-    return _WELL_FORMED(text) is not None
 
 
 def sampled(trace: str) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-import time
+from time import monotonic
 
 REST_S = 0.0005
 """A wait for something to happen that counts as rest. gRPC's own hand-overs between threads are shorter."""
@@ -20,7 +20,7 @@ class Load:
     __slots__ = ("idle_s", "rested")
 
     def __init__(self) -> None:
-        self.rested = time.monotonic()
+        self.rested = monotonic()
         self.idle_s = 0.0
 
 
@@ -30,17 +30,18 @@ class _Watched(selectors.DefaultSelector):
     def __init__(self, load: Load) -> None:
         super().__init__()
         self._load = load
+        self._select = super().select
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         """The same; a time-out of zero means that there is work at hand."""
         if timeout is not None and timeout <= 0:
-            return super().select(timeout)
-        began = time.monotonic()
-        ready = super().select(timeout)
-        now = time.monotonic()
-        load = self._load
-        load.idle_s += now - began
-        if now - began >= REST_S:
+            return self._select(timeout)
+        began = monotonic()
+        ready = self._select(timeout)
+        now = monotonic()
+        load, waited = self._load, now - began
+        load.idle_s += waited
+        if waited >= REST_S:
             load.rested = now
         return ready
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 
@@ -37,7 +37,9 @@ class Shape(Enum):
 
 @dataclass(frozen=True, slots=True)
 class MethodPolicy:
-    """What the mesh does to calls of one method. `path` is `/package.Service/Method`."""
+    """What the mesh does to calls of one method. `path` is `/package.Service/Method`, of which `service` (its
+    full gRPC name) and `method` are the parts.
+    """
 
     path: str
     shape: Shape
@@ -55,16 +57,13 @@ class MethodPolicy:
     max_request_bytes: int = STANDARD_REQUEST_BYTES
     traced: bool = False
     """A call outside any sampled trace begins one."""
+    service: str = field(init=False)
+    method: str = field(init=False)
 
-    @property
-    def service(self) -> str:
-        """Full gRPC name of the service."""
-        return self.path[1:].partition("/")[0]
-
-    @property
-    def method(self) -> str:
-        """Name of the method within its service."""
-        return self.path[1:].partition("/")[2]
+    def __post_init__(self) -> None:
+        service, _, method = self.path[1:].partition("/")
+        object.__setattr__(self, "service", service)  # the way of a frozen class
+        object.__setattr__(self, "method", method)
 
     @property
     def streams_answers(self) -> bool:

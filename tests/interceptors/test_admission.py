@@ -64,7 +64,7 @@ class Server:
             return False
         self.loop.now += self.work_s
         if self.backlog is not None:
-            self.backlog.served()
+            self.backlog.served += 1
         if self.loop.now > expires:
             self.late += 1
             return False

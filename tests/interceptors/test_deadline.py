@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, NoReturn
 
+import grpc
 import pytest
 
 from interceptors import deadline
 from interceptors.calls import ServerCall
+from interceptors.plan import SERVER_ORDER, Place, Plan, compile_plan
+from interceptors.server import run
 from services.errors import FxError, Kind
 from services.runtime import context
 from services.runtime.memory_context import MemoryContext
@@ -97,6 +100,64 @@ async def test_expiry_leaves_no_timer_behind(echo: Echo) -> None:
     assert all(isinstance(each, FxError) for each in outcomes)
     context.deadline.set(None)
     assert (await echo.stub.Unary(Request())).text
+
+
+UNARY = MethodPolicy("/echo.v1.EchoService/Unary", Shape.UNARY, 5.0, "echo:read")
+
+
+def _planned() -> Plan[ServerCall]:
+    return compile_plan(SERVER_ORDER, {Place.DEADLINE: deadline.server}, UNARY)
+
+
+async def _hang(_: ServerCall, begun: asyncio.Event) -> None:
+    begun.set()
+    await asyncio.Event().wait()
+
+
+async def _expires(plan: Plan[ServerCall], seconds: float) -> None:
+    served = MemoryContext(seconds, (), None)
+    with pytest.raises(grpc.aio.AbortError):
+        async with asyncio.timeout(30):
+            await run(plan, _hang, asyncio.Event(), served)
+    assert served.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_call_expires_before_one_that_came_earlier_and_has_more_time() -> None:
+    plan, begun = _planned(), asyncio.Event()
+    patient = asyncio.ensure_future(run(plan, _hang, begun, MemoryContext(600, (), None)))
+    await begun.wait()
+    await _expires(plan, 0.5)
+    assert not patient.done()
+    patient.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await patient
+
+
+async def test_a_call_expires_though_one_that_had_less_time_was_answered() -> None:
+    async def answer(call: ServerCall, _: None) -> float | None:
+        return call.deadline
+
+    plan = _planned()
+    assert await run(plan, answer, None, MemoryContext(0.5, (), None))
+    await _expires(plan, 1.0)
+
+
+class Slow(MemoryContext):
+    """Whose refusal is on its way until after the deadline."""
+
+    async def abort(self, code: grpc.StatusCode, details: str = "", trailing_metadata: Any = ()) -> NoReturn:
+        deadline_passed = asyncio.Event()
+        asyncio.get_running_loop().call_later(self.time_remaining() + 0.05, deadline_passed.set)
+        await deadline_passed.wait()
+        await super().abort(code, details, trailing_metadata)
+
+
+async def test_a_refusal_under_way_is_not_cut_off() -> None:
+    async def refuse(call: ServerCall, _: None) -> None:
+        raise FxError(Kind.NOT_FOUND, "UNKNOWN", "there is none")
+
+    with pytest.raises(grpc.aio.AbortError):
+        await run(_planned(), refuse, None, Slow(0.5, (), None))
 
 
 class Leaving(EchoServicer):

@@ -22,7 +22,7 @@ from tests.k8s.manifests import Json, Manifests, containers
 from tests.kit import certificates as kit
 from tests.kit.events import quiet_log
 from tests.kit.live import eventually
-from tests.kit.processes import free_port
+from tests.kit.ports import free_port
 from tools.manifests import CONTRACTS, EDGE_FOLDER, K8S
 from tools.tls_manifests import FOLDER
 

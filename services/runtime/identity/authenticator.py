@@ -1,7 +1,8 @@
 """The decision who calls, by whatever credentials came with the call.
 
-What was decided is kept, by a hash of the credentials, until they expire: the next call with them is one
-look-up. Everything kept is forgotten as soon as keys, revocations or signing keys change.
+What was decided is kept until the credentials expire: the next call with them is one look-up. Tokens are kept
+as they came; of API keys, which live for long, only a hash. Everything kept is forgotten as soon as keys,
+revocations or signing keys change.
 """
 
 from __future__ import annotations
@@ -34,7 +35,8 @@ class _State:
     """One object, replaced whole: a decision under way in another thread ends up with what it was made by."""
 
     known: Snapshot
-    decided: OrderedDict[bytes, tuple[Principal, float]] = field(default_factory=OrderedDict)
+    decided: OrderedDict[str | bytes, tuple[Principal, float]] = field(default_factory=OrderedDict)
+    """Who it is and until when, in nanoseconds since 1970."""
 
 
 class Authenticator:
@@ -63,21 +65,22 @@ class Authenticator:
     def principal(self, authorization: str | bytes | None) -> Principal:
         """Who an `authorization` header stands for. Raises FxError, without what the header says."""
         state = self._state
-        given = authorization if isinstance(authorization, bytes) else (authorization or "").encode()
-        digest = hashlib.sha256(given).digest()
-        decided = state.decided.get(digest)
-        if decided is not None and self._now() < decided[1]:
+        kept_by: str | bytes
+        if isinstance(authorization, str) and PREFIX not in authorization:
+            kept_by = authorization
+        else:
+            kept_by = _digest(authorization)
+        decided = state.decided.get(kept_by)
+        if decided is not None and self._clock.now_ns() < decided[1]:
             self.outcomes[CACHED] += 1
-            with suppress(KeyError):  # another thread has just made room
-                state.decided.move_to_end(digest)
             return decided[0]
         try:
-            principal, until = self._decide(state.known, given)
+            principal, until = self._decide(state.known, _encoded(authorization))
         except FxError as error:
             self.outcomes[error.reason] += 1
             raise
         self.outcomes[PASSED] += 1
-        self._keep(state, digest, principal, until)
+        self._keep(state, kept_by, principal, until)
         return principal
 
     def of_certificate(self, names: Iterable[str]) -> Principal | None:
@@ -125,14 +128,22 @@ class Authenticator:
             raise refused("CREDENTIALS_REVOKED", f"the token of {verified.principal.label} has been revoked")
         return verified.principal, verified.expires_at
 
-    def _keep(self, state: _State, digest: bytes, principal: Principal, until: float) -> None:
-        state.decided[digest] = (principal, until)
+    def _keep(self, state: _State, kept_by: str | bytes, principal: Principal, until: float) -> None:
+        state.decided[kept_by] = (principal, until * 1e9)
         while len(state.decided) > _KEPT:
-            with suppress(KeyError):
+            with suppress(KeyError):  # another thread has just made room
                 state.decided.popitem(last=False)
 
     def _now(self) -> float:
         return self._clock.now_ns() / 1e9
+
+
+def _encoded(authorization: str | bytes | None) -> bytes:
+    return authorization if isinstance(authorization, bytes) else (authorization or "").encode()
+
+
+def _digest(authorization: str | bytes | None) -> bytes:
+    return hashlib.sha256(_encoded(authorization)).digest()
 
 
 def principal_of_certificate(names: Iterable[str], rights: Rights) -> Principal | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 
@@ -29,11 +29,11 @@ class Principal:
     name: str
     kind: PrincipalKind
     scopes: frozenset[str] = frozenset()
+    label: str = field(init=False, repr=False)
+    """Unique among principals of all kinds: the unit of rate limits, and what logs and audits say."""
 
-    @property
-    def label(self) -> str:
-        """Unique among principals of all kinds: the unit of rate limits, and what logs and audits say."""
-        return f"{self.kind}:{self.name}"
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "label", f"{self.kind}:{self.name}")  # the way of a frozen class
 
 
 ANONYMOUS = Principal("nobody", PrincipalKind.ANONYMOUS)

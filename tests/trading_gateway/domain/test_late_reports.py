@@ -131,7 +131,8 @@ def test_the_books_come_to_what_the_venue_holds(seed: int) -> None:
     held = sum(each.side.sign * each.filled for each in venue.orders.values())
     assert book.position("demo", "EURUSD").size == held
     positions = {each.symbol: each for each in book.positions_of("demo")}
-    assert reconcile(floor.account(), positions, fills).reconciled
+    posted = [each for changes in floor.stored for each in changes.transactions]
+    assert reconcile(floor.account(), positions, fills, posted).reconciled
 
 
 def seen(order: Order) -> tuple[object, ...]:
