@@ -149,9 +149,21 @@ async def test_switches_stay_where_the_last_word_put_them(platform: Platform) ->
         await platform.trading.SetTradingState(request)
     for wanted in (on, off, on):
         await platform.trading.SetAutoTrade(wanted)
+    low, high = (_limit(account, value) for value in ("5", "7"))
+    for limits in (low, high, low):
+        await platform.trading.SetRiskLimits(limits)
+    audit = await platform.trading.ListRiskLimitChanges(
+        trading.ListRiskLimitChangesRequest(account_id=account)
+    )
+    assert [each.new_value for each in audit.changes] == ["7", "5"]
     now = (await platform.trading.GetAccount(trading.GetAccountRequest(account_id=account))).account
     assert now.trading_state == trading_pb2.TRADING_STATE_ACTIVE
     assert now.auto_trade is False
+
+
+def _limit(account: str, value: str) -> trading.SetRiskLimitsRequest:
+    leverage = trading_pb2.RiskLimitSetting(name=trading_pb2.RISK_LIMIT_NAME_LEVERAGE, value=value)
+    return trading.SetRiskLimitsRequest(request_id=key(), account_id=account, limits=[leverage])
 
 
 async def test_rules_and_silences_are_made_once(platform: Platform) -> None:

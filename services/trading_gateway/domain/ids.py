@@ -28,6 +28,13 @@ def protective_client_order_id(order: str) -> str:
     return f"p-{order}"
 
 
+def stop_out_client_order_id(account_id: str, number: int) -> str:
+    """The key of the order that closes a position of an account below its stop-out level; `number` is the
+    order's own.
+    """
+    return f"m-{_hash(account_id, str(number))}"
+
+
 def protected_order_id(client_order_id: str) -> str:
     """The order whose fill a stop with this key protects; empty for the key of any other order."""
     return client_order_id[2:] if client_order_id.startswith("p-o-") else ""

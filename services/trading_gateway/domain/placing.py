@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from services.errors import FxError, Kind, invalid_field
 from services.market.calendar import civil_day, roll_ns
-from services.trading_gateway.domain import checks, orders
+from services.trading_gateway.domain import checks, orders, storms
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Replace, Submit, Withdraw
 from services.trading_gateway.domain.events import OrderStep
@@ -28,7 +28,9 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     """
     account = book.account(asked.account_id)
     case = situation(book, account, asked.terms, asked.facts, asked.time_ns, reduce_only=asked.reduce_only)
-    refused = checks.refusal(case)
+    refused = checks.refusal(case) or storms.beyond_rate(case)
+    if refused is not None or not case.reducing:
+        book.count_placed(account.account_id, asked.time_ns)
     order = _new(book, asked, account.session_id, refused)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.market.ticks import TickBatch
-from services.trading_gateway.domain import financing, matching
+from services.trading_gateway.domain import financing, margin_watch, matching
 from services.trading_gateway.domain.feeds import Feed
 from services.trading_gateway.domain.inputs import DayRolled, OrderDue
 from services.trading_gateway.domain.markets import LIVE
@@ -46,6 +46,7 @@ def _take(engine: Engine, feed: Feed, fresh: TickBatch) -> None:
         engine.journal.note_read(feed)  # anew for each tick: what came of the one before was journalled
         for order in list(lane.values()):
             engine.match(order.order_id)
+        engine.watch_margin(feed.state.scope, feed.state.symbol, feed.state.time_ns)
 
 
 def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
@@ -54,13 +55,19 @@ def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
         each.session_id == scope and each.day_roll_ns <= last_ns for each in engine.book.accounts.values()
     ):
         return False
+    extremes = margin_watch.Extremes.of(fresh)
+    if not all(
+        margin_watch.safe(engine.book, each, extremes)
+        for each in margin_watch.watched(engine.book, scope, feed.state.symbol)
+    ):
+        return False
     lane = engine.book.lane(scope, feed.state.symbol)
     if not lane:
         return True
-    extremes = (min(fresh.asks), max(fresh.bids), max(fresh.asks), min(fresh.bids))
+    touched = (min(fresh.asks), max(fresh.bids), max(fresh.asks), min(fresh.bids))
     return not any(
         (order.expires_ns is not None and order.expires_ns <= last_ns)
-        or (order.at_venue and matching.may_touch(order, *extremes))
+        or (order.at_venue and matching.may_touch(order, *touched))
         for order in lane.values()
     )
 
