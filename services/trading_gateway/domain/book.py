@@ -101,7 +101,7 @@ class Book:
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._placed: dict[str, deque[int]] = {}
         self.tallies: dict[tuple[str, str], Tally] = {}
-        """Orders refused beyond the rate and not told yet, by account and reason."""
+        """Refusals that left nothing behind and are not told yet, by account and reason."""
 
     # Accounts
 
@@ -215,7 +215,7 @@ class Book:
         self.refusals.setdefault(account_id, Counter())[reason] += count
 
     def tally(self, account_id: str, reason: str, time_ns: int) -> None:
-        """An order beyond the rate was refused, and is to be told with others like it."""
+        """An amendment, or an order beyond the rate, was refused, and is to be told with others like it."""
         known = self.tallies.get((account_id, reason))
         count, since_ns = (0, time_ns) if known is None else (known.count, known.since_ns)
         self.tallies[account_id, reason] = Tally(count + 1, since_ns, time_ns)

@@ -115,7 +115,7 @@ class PositionStoppedOut:
 
 @dataclass(frozen=True, slots=True)
 class OrdersRefused:
-    """Orders of an account beyond its rate, refused in a row for one reason."""
+    """Orders of an account beyond its rate, and amendments, refused in a row for one reason."""
 
     account_id: str
     revision: int

@@ -234,7 +234,7 @@ class StoppedOut:
 
 @dataclass(frozen=True, slots=True)
 class OrdersRefused:
-    """Orders beyond the rate that were refused without a trace of their own, since the last such input."""
+    """Orders beyond the rate, and amendments, that were refused without a trace of their own until now."""
 
     time_ns: int
     account_id: str

@@ -84,7 +84,7 @@ def amend(book: Book, asked: AmendOrder) -> Order:
     )
     objection = checks.refusal(case)
     if objection is not None:
-        book.count_refusal(account.account_id, objection.reason)
+        book.tally(account.account_id, objection.reason, asked.time_ns)
         raise FxError(Kind.FAILED_PRECONDITION, objection.reason, objection.detail)
     book.changes.requests.append(Replace(order.order_id))
     return book.put_order(orders.amendment_asked(order, asked.time_ns, asked.size, asked.limit, asked.stop))

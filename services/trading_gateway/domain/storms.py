@@ -4,7 +4,8 @@ What is journalled and stored of an account is bounded by its order rate, whatev
 order that adds risk counts, and one that is refused. Beyond the rate an order that would be refused anyway,
 or that adds risk, is answered at once and leaves nothing behind: no order, no journal entry, and its key is
 free. Such refusals are counted and told together, an input and an event for each account and reason, about
-once a second. An order that only reduces a position and may go is never held up.
+once a second; refused amendments, which leave their order as it was, are among them. An order that only
+reduces a position and may go is never held up.
 """
 
 from __future__ import annotations

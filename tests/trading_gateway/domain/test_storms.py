@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from services.errors import FxError
 from services.trading_gateway.domain import storms
 from services.trading_gateway.domain.events import OrdersRefused
 from services.trading_gateway.domain.inputs import PlaceOrder
@@ -106,3 +109,14 @@ def test_the_journal_gives_the_same_decisions_without_the_orders_turned_away() -
     assert [repr(each) for each in stored[0].events] == [
         repr(each) for changes in floor.stored for each in changes.events
     ]
+
+
+def test_a_refused_amendment_is_told_too() -> None:
+    floor = open_floor(GOOD, rules=RULES)
+    working = floor.buy("a", type_=OrderType.LIMIT, limit="1.09990")
+    with pytest.raises(FxError, match="NOTIONAL_LIMIT"):
+        floor.amend(working, size=90_000_00)
+    tell(floor)
+    assert [(event.reason, event.count) for event in told(floor)] == [("NOTIONAL_LIMIT", 1)]
+    assert floor.engine.book.refusals["demo"] == {"NOTIONAL_LIMIT": 1}
+    assert floor.engine.book.order(working.order_id) == working

@@ -475,8 +475,8 @@ Global___PositionStoppedOut: _TypeAlias = PositionStoppedOut  # noqa: Y015
 
 @_typing.final
 class OrdersRefused(_message.Message):
-    """Orders beyond the account's order rate that were refused and left nothing else behind: told together, about once a
-    second. Every other refusal is an OrderRejected of its own.
+    """Orders beyond the account's order rate, and amendments, that were refused and left nothing else behind: told together,
+    about once a second. Every other refusal is an OrderRejected of its own.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
