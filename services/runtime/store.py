@@ -59,8 +59,8 @@ class SqliteStore:
 
     @classmethod
     def open(cls, path: Path, schema: sa.MetaData) -> SqliteStore:
-        """Open or create the file with the tables of `schema`; the tables of an earlier build get the columns
-        that were added since, with their defaults. Raises FatalError when that cannot be done.
+        """Open or create the file with the tables of `schema`; a table of an earlier release gains the
+        columns that it lacks. Raises FatalError when that cannot be done.
         """
         engine = sa.create_engine(
             "sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
@@ -192,6 +192,18 @@ class _Failed:
     failure: Exception
 
 
+def _add_columns(connection: sa.Connection, schema: sa.MetaData) -> None:
+    """Columns are only ever added, and each has a default or may be empty: what older rows hold in them."""
+    inspector = sa.inspect(connection)
+    for table in schema.sorted_tables:
+        there = {each["name"] for each in inspector.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in there:
+                added = CreateColumn(column).compile(dialect=connection.dialect)
+                name = connection.dialect.identifier_preparer.format_table(table)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {added}")
+
+
 def store_error(failure: Exception, path: Path) -> FxError:
     """What a failure of the database means to a caller."""
     if _primary_code(failure) == sqlite3.SQLITE_FULL:
@@ -217,15 +229,6 @@ _BROKEN = {
 
 def _for_caller(failure: Exception, path: Path) -> Exception:
     return store_error(failure, path) if _primary_code(failure) in _BROKEN else failure
-
-
-def _add_columns(connection: sa.Connection, schema: sa.MetaData) -> None:
-    for table in schema.sorted_tables:
-        present = {each["name"] for each in sa.inspect(connection).get_columns(table.name)}
-        for column in table.columns:
-            if column.name not in present:
-                definition = CreateColumn(column).compile(dialect=connection.dialect)
-                connection.exec_driver_sql(f'ALTER TABLE "{table.name}" ADD COLUMN {definition}')
 
 
 def _primary_code(failure: Exception) -> int | None:
