@@ -167,6 +167,11 @@ def drive(platform: Platform) -> None:
     soon = datetime.now(UTC) + timedelta(seconds=30)  # the command itself may take a while
     platform.fxmesh(*resting, "1.05", "--expires", soon.isoformat())
     platform.fxmesh("order", "buy", "EURUSD", "90000000", refused=True)  # beyond every limit
+    platform.fxmesh("accounts", "open", "thin", "--deposit", "1000")
+    platform.fxmesh("order", "buy", "EURUSD", "10000", "--account", "thin")
+    platform.fxmesh("risk", "thin", "--set", "margin_call=90", "--set", "stop_out=80")  # equity is far below
+    platform.fxmesh("risk", "thin", "--set", "orders_per_second=0", "--reason", "recording")
+    platform.fxmesh("order", "buy", "EURUSD", "1000", "--account", "thin", refused=True)
     platform.fxmesh("import", str(write_bars(files / "bars.csv", BARS)), "--symbol", "EURUSD")
     broken = files / "broken.csv"
     broken.write_text("neither ticks nor bars\n")

@@ -161,14 +161,15 @@ def convert(
     `NO_CONVERSION_RATE` when no path exists.
     """
     scale = 10 ** currency(to).digits
-    legs = _path(amount.currency, to, quotes, way or (Way.BUY if amount.raw < 0 else Way.SELL))
+    legs = legs_between(amount.currency, to, quotes, way or (Way.BUY if amount.raw < 0 else Way.SELL))
     exact = amount.value
     for leg in legs:
         exact *= leg.rate
     return Conversion(amount, Money(round_fraction(exact * scale, rounding), to), exact, legs)
 
 
-def _path(source: str, to: str, quotes: Mapping[str, RateQuote], way: Way) -> tuple[Leg, ...]:
+def legs_between(source: str, to: str, quotes: Mapping[str, RateQuote], way: Way) -> tuple[Leg, ...]:
+    """The steps from one currency to another; none for the same. Raises FxError `NO_CONVERSION_RATE`."""
     if source == to:
         return ()
     direct = _leg(source, to, quotes, way)

@@ -23,9 +23,15 @@ class Rounding(Enum):
 
 def power_of_ten(exponent: int) -> int:
     """10^exponent. Raises ValueError below zero, where Python would answer with a float."""
+    if 0 <= exponent < _KEPT:
+        return _POWERS[exponent]
     if exponent < 0:
         raise ValueError(f"no whole number: 10^{exponent}")
     return int(10**exponent)
+
+
+_KEPT = 40
+_POWERS = tuple(int(10**exponent) for exponent in range(_KEPT))
 
 
 def divide(numerator: int, denominator: int, rounding: Rounding = Rounding.HALF_EVEN) -> int:

@@ -22,7 +22,9 @@ from services.trading_gateway.handlers import (
     Orders,
     Progress,
     Reading,
+    RiskLimits,
     Signals,
+    Storms,
     Trailing,
 )
 from services.trading_gateway.servicer import TradingServicer
@@ -38,7 +40,8 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
 
     store = SqliteTradingStore(database, schema)
     desk = Desk(store, relay, mesh.clock, meter, settings.conduct(), mesh.log, mesh.tracer)
-    orders, accounts = Orders(desk, market), Accounts(desk)
+    orders, accounts, limits = Orders(desk, market), Accounts(desk), RiskLimits(desk)
+    storms = Storms(desk)
     signals = Signals(
         desk, orders, analysis, settings.signal_wait_seconds, drift_reduces=settings.drift_reduces
     )
@@ -61,11 +64,20 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         await database.close()
 
     return Service(
-        servicer=TradingServicer(accounts, orders, Progress(desk, trailing)),
+        servicer=TradingServicer(accounts, orders, limits, Progress(desk, trailing)),
         add_to_server=add_TradingServiceServicer_to_server,
         dependencies=(Dependency("store", database.check),),
         start=start,
         subscriptions=subscriptions(signals),
-        background=(relay.run, following.run, lockstep.run, trailing.run, signals.run, desk.recover, mark),
+        background=(
+            relay.run,
+            following.run,
+            lockstep.run,
+            trailing.run,
+            signals.run,
+            desk.recover,
+            mark,
+            storms.run,
+        ),
         close=close,
     )

@@ -104,6 +104,16 @@ class Settings(BaseSettings):
     """Largest position a symbol may come to, with everything that works on its side filled."""
     max_currency_exposure: Amount = "20000000"
     """Largest net exposure to one currency. Orders that make it smaller pass."""
+    leverage: int = Field(default=0, ge=0, le=10_000)
+    """Largest notional for each unit of margin, where that asks for more than the instrument's margin rate
+    (3.33 % for majors); 0: those alone.
+    """
+    margin_call: Number = "1"
+    """Equity as a share of the margin held below which an account is told (MarginCallChanged)."""
+    stop_out: Number = "0.5"
+    """Equity as a share of the margin held below which positions are closed, the largest loss first. The half
+    is what ESMA prescribes for retail accounts (2018/796).
+    """
     price_collar: Share = "0.05"
     """Share of the quote that a limit or stop price may be away from it; protects from typing errors. Orders
     further away are refused, resting ones too.
@@ -187,6 +197,9 @@ class Settings(BaseSettings):
             orders_per_second=self.max_orders_per_second,
             daily_loss=Fraction(self.daily_loss_limit),
             drawdown=Fraction(self.drawdown_limit),
+            leverage=self.leverage,
+            margin_call=Fraction(self.margin_call),
+            stop_out=Fraction(self.stop_out),
             outbox_backlog=self.max_outbox_backlog,
             untradable=frozenset(self.untradable_symbols),
             paper=self._conditions(),

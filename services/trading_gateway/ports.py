@@ -13,6 +13,7 @@ from services.trading_gateway.domain.changes import Answered, Changes, Decision,
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import Opinion, Signal
+from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.transactions import Transaction
@@ -92,6 +93,9 @@ class Store(Protocol):
 
     async def transactions(self, account_id: str, after: int, limit: int | None = None) -> list[Transaction]:
         """Double-entry transactions after a number, in order; without a limit all."""
+
+    async def limit_changes(self, account_id: str, before: int | None, limit: int) -> list[LimitChange]:
+        """Changes of an account's limits, newest first, before a number."""
 
     async def answer(self, request_id: str) -> Answered | None:
         """What a request id was used for, and its answer."""

@@ -11,8 +11,9 @@ from fxmesh.trading.v1 import service_pb2_grpc
 from typing_extensions import override
 
 from services.paging import encode_token, page_size
+from services.runtime import context as call_context
 from services.trading_gateway import wire
-from services.trading_gateway.handlers import Accounts, Orders, Progress
+from services.trading_gateway.handlers import Accounts, Orders, Progress, RiskLimits
 from services.trading_gateway.wire import requests
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -21,9 +22,10 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     """The gRPC face of the handlers."""
 
-    def __init__(self, accounts: Accounts, orders: Orders, progress: Progress) -> None:
+    def __init__(self, accounts: Accounts, orders: Orders, limits: RiskLimits, progress: Progress) -> None:
         self._accounts = accounts
         self._orders = orders
+        self._limits = limits
         self._progress = progress
 
     @override
@@ -166,6 +168,33 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     ) -> pb.GetRiskStateResponse:
         state = await self._accounts.risk_state(request.account_id)
         return pb.GetRiskStateResponse(risk_state=wire.risk_state(state))
+
+    @override
+    async def SetRiskLimits(
+        self, request: pb.SetRiskLimitsRequest, context: Context
+    ) -> pb.SetRiskLimitsResponse:
+        changes = await self._limits.set(
+            request.request_id,
+            request.account_id,
+            request.symbol,
+            wire.wanted_limits(request),
+            request.reason,
+            call_context.principal.get().label,
+        )
+        state = await self._accounts.risk_state(request.account_id)
+        shown = [wire.limit_change(each) for each in changes]
+        return pb.SetRiskLimitsResponse(risk_state=wire.risk_state(state), changes=shown)
+
+    @override
+    async def ListRiskLimitChanges(
+        self, request: pb.ListRiskLimitChangesRequest, context: Context
+    ) -> pb.ListRiskLimitChangesResponse:
+        before, limit = requests.limit_change_position(request), page_size(request.page_size)
+        changes = await self._limits.changes(request.account_id, before, limit)
+        full = len(changes) == limit
+        token = encode_token([changes[-1].number], *requests.limit_change_filters(request)) if full else ""
+        shown = [wire.limit_change(each) for each in changes]
+        return pb.ListRiskLimitChangesResponse(changes=shown, next_page_token=token)
 
     @override
     async def GetSessionProgress(

@@ -56,6 +56,10 @@ EVENTS = (
     events_pb2.PositionChanged,
     events_pb2.AccountChanged,
     events_pb2.TradingStateChanged,
+    events_pb2.MarginCallChanged,
+    events_pb2.PositionStoppedOut,
+    events_pb2.OrdersRefused,
+    events_pb2.RiskLimitChanged,
 )
 
 

@@ -35,7 +35,9 @@ from services.trading_gateway.handlers import (
     Lockstep,
     Orders,
     Reading,
+    RiskLimits,
     Signals,
+    Storms,
     Trailing,
 )
 from services.trading_gateway.ports import Announced, Depth, FeedItem, Store, TicksCame
@@ -185,6 +187,8 @@ class World:
         )
         self.orders = Orders(self.desk, self.market)
         self.accounts = Accounts(self.desk)
+        self.limits = RiskLimits(self.desk)
+        self.storms = Storms(self.desk)
         self.signals = Signals(
             self.desk,
             self.orders,

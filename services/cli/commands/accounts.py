@@ -58,7 +58,15 @@ def register(app: typer.Typer) -> None:
     group.command("auto-trade", epilog=output.examples("fxmesh accounts auto-trade demo off"))(auto_trade)
     app.add_typer(group, name="accounts")
     app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
-    app.command(epilog=output.examples("fxmesh risk", "fxmesh risk demo --json"))(risk)
+    app.command(
+        epilog=output.examples(
+            "fxmesh risk",
+            "fxmesh risk demo --set order_notional=250000 --set daily_loss=0.02 --reason 'new desk'",
+            "fxmesh risk demo --symbol GBPJPY --set leverage=10",
+            "fxmesh risk demo --set order_notional=   # as the settings say, again",
+            "fxmesh risk demo --changes",
+        )
+    )(risk)
     app.command(
         context_settings=_ANYTHING,
         epilog=output.examples(
@@ -132,14 +140,38 @@ def auto_trade(
 
 def risk(
     account_id: IdArgument = "demo",
+    limits: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="NAME=VALUE", help="Set a limit; may be given several times."),
+    ] = None,
+    symbol: Annotated[
+        str, typer.Option("--symbol", metavar="SYMBOL", help="With --set: for this symbol only.")
+    ] = "",
+    reason: ReasonOption = "",
+    changes: Annotated[
+        bool, typer.Option("--changes", help="Who changed which limit, when and why.")
+    ] = False,
+    number: NumberOption = 50,
+    request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show an account's limits and their use, its exposure, and why orders were refused."""
+    """Show an account's limits and their use, its exposure, and why orders were refused; or set limits.
+
+    Names: tradable, order_size, order_notional, position_notional, price_collar, price_age, leverage, for an
+    account or a symbol (order_size for a symbol only); currency_exposure, orders_per_second, daily_loss,
+    drawdown, margin_call, stop_out for an account.
+    """
     from services.cli.requests import accounts as requests
 
-    Caller(home, address, json).run(lambda link: requests.risk(link, account_id))
+    caller = Caller(home, address, json)
+    if limits:
+        caller.run(lambda link: requests.set_limits(link, account_id, symbol, limits, reason, request_id))
+    elif changes:
+        caller.run(lambda link: requests.limit_changes(link, account_id, number))
+    else:
+        caller.run(lambda link: requests.risk(link, account_id))
 
 
 def ledger(

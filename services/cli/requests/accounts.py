@@ -7,10 +7,12 @@ from collections.abc import Sequence
 from fxmesh.trading.v1 import service_pb2 as pb
 from fxmesh.trading.v1 import trading_pb2 as trading
 
+from services.cli import inputs
 from services.cli.link import Link
-from services.cli.output import ExitCode
+from services.cli.output import CliError, ExitCode
 from services.cli.render import Table, clock, count, pairs, word
 
+_LIMITS = trading.RiskLimitName.items()
 STATES = {
     "active": trading.TRADING_STATE_ACTIVE,
     "reducing": trading.TRADING_STATE_REDUCING,
@@ -104,16 +106,78 @@ async def risk(link: Link, account_id: str) -> None:
             ("because", state.state_reason),
         ]
     )
-    limits = [(each.name, each.used, each.limit, each.unit) for each in state.limits]
+    limits = [
+        (each.name, each.symbol, each.used, each.limit, each.unit, "set" if each.set_at_run_time else "")
+        for each in state.limits
+    ]
     exposure = sorted(state.currency_exposure.items())
     refusals = [(reason, count(number)) for reason, number in sorted(state.refusals.items())]
     link.out.answer(
         answer,
         about,
-        Table(("LIMIT", "USED", "OF", "UNIT"), limits, right=("USED", "OF")),
+        Table(("LIMIT", "SYMBOL", "USED", "OF", "UNIT", ""), limits, right=("USED", "OF")),
         Table(("CURRENCY", "EXPOSURE"), exposure, right=("EXPOSURE",), empty="No exposure."),
         Table(("REFUSED BECAUSE", "ORDERS"), refusals, right=("ORDERS",), empty="Nothing was refused."),
     )
+
+
+async def set_limits(
+    link: Link, account_id: str, symbol: str, limits: Sequence[str], reason: str, request_id: str
+) -> None:
+    """Limits as "name=value"; no value gives back the settings' own."""
+    request_id = request_id or link.new_id()
+    request = pb.SetRiskLimitsRequest(
+        request_id=request_id,
+        account_id=account_id,
+        symbol=inputs.symbol(symbol) if symbol else "",
+        limits=[_limit(each) for each in limits],
+        reason=reason,
+    )
+    answer = await link.mutate(
+        link.trading.SetRiskLimits(request),
+        f"limits of {account_id} were set",
+        f"Ask with `fxmesh risk {account_id}`; setting them again does no harm.",
+    )
+    link.out.answer(answer, _changes(answer.changes, "Nothing changed."), f"request id  {request_id}")
+
+
+async def limit_changes(link: Link, account_id: str, limit: int) -> None:
+    """The audit, newest first."""
+    request = pb.ListRiskLimitChangesRequest(account_id=account_id, page_size=limit)
+    answer = await link.trading.ListRiskLimitChanges(request)
+    link.out.answer(answer, _changes(answer.changes, "No limit was ever set."))
+
+
+def _limit(text: str) -> trading.RiskLimitSetting:
+    name, sign, value = text.partition("=")
+    known = {each.lower().removeprefix("risk_limit_name_"): number for each, number in _LIMITS if number}
+    if not sign or name not in known:
+        names = ", ".join(sorted(known))
+        hint = f"Say NAME=VALUE, NAME one of: {names}."
+        raise CliError("USAGE", f"{text!r} is no limit", hint, ExitCode.USAGE)
+    return trading.RiskLimitSetting(name=known[name], value=value)
+
+
+def _changes(changes: Sequence[trading.RiskLimitChange], empty: str) -> Table:
+    rows = [
+        (
+            clock(each.changed_at),
+            each.changed_by,
+            word(each, "name"),
+            each.symbol,
+            each.old_value or "default",
+            each.new_value or "default",
+            each.reason,
+        )
+        for each in changes
+    ]
+    headers = ("CHANGED (UTC)", "BY", "LIMIT", "SYMBOL", "FROM", "TO", "BECAUSE")
+    return Table(headers, rows, right=("FROM", "TO"), empty=empty)
+
+
+def _level(account: trading.Account) -> str:
+    called = ", below the margin call" if account.margin_called else ""
+    return f"{account.margin_level}{called}" if account.margin_level else ""
 
 
 def about_account(account: trading.Account) -> Table:
@@ -129,6 +193,7 @@ def about_account(account: trading.Account) -> Table:
             ("financing", account.financing),
             ("margin used", account.margin_used),
             ("available", account.margin_available),
+            ("level", _level(account)),
             ("trading", word(account, "trading_state")),
             ("auto-trade", "on" if account.auto_trade else "off"),
             ("replay", account.session_id),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from prometheus_client import CollectorRegistry, Counter
 
 from services.trading_gateway.domain.changes import Changes
+from services.trading_gateway.domain.events import OrdersRefused
 from services.trading_gateway.domain.values import OrderStatus
 
 
@@ -40,6 +41,9 @@ class PrometheusMeter:
             self._orders.labels(order.status.value).inc()
             if order.status is OrderStatus.REJECTED:
                 self._refusals.labels(order.reason).inc()
+        for event in changes.events:
+            if isinstance(event, OrdersRefused):
+                self._refusals.labels(event.reason).inc(event.count)
         for fill in changes.fills:
             self._fills.labels(fill.symbol).inc()
         for decision in changes.decisions:

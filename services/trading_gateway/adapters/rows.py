@@ -25,16 +25,14 @@ class Rows(Generic[T]):
         self._kind = kind
         self._types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
         self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
-        # A field with a default may be younger than the table: its column is added with that.
-        defaults = {each.name: _server_default(each.default) for each in fields(kind)}  # type: ignore[arg-type]
         columns = [
             sa.Column(
                 each,
                 _COLUMNS[self._types[each][0]],
                 primary_key=each in key,
                 nullable=self._types[each][1],
-                server_default=defaults.get(each),
                 autoincrement=False,
+                server_default=_default(kind, each),
             )
             for each in self._names
         ]
@@ -68,6 +66,15 @@ _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
 }
 
 
+def _default(kind: type, name: str) -> str | None:
+    """What a row of an earlier release has in a column that it lacks; None where the field has no default."""
+    (found,) = (each.default for each in fields(kind) if each.name == name)
+    if found is MISSING or found is None:
+        return None
+    stored = _stored(found)
+    return str(int(stored)) if isinstance(stored, bool) else str(stored)
+
+
 def _plain_type(hint: Any) -> tuple[type, bool, Any]:
     """(what it is stored as, whether it may be None, the type itself)."""
     nullable = False
@@ -89,16 +96,6 @@ def _stored(value: Any) -> Any:
     if isinstance(value, tuple):
         return json.dumps(value, separators=(",", ":"))
     return value
-
-
-def _server_default(value: Any) -> sa.TextClause | None:
-    """SQL of a field's default; None where there is none."""
-    stored = _stored(value)
-    if value is MISSING or stored is None:
-        return None
-    if isinstance(stored, str):
-        return sa.text("'" + stored.replace("'", "''") + "'")
-    return sa.text(str(int(stored)))
 
 
 def _tuples(value: Any) -> Any:

@@ -11,6 +11,7 @@ from services.trading_gateway.adapters.rows import Rows
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.changes import Answered, Decision, JournalEntry, SignalNote
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.limits import LimitChange, LimitSetting
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 
@@ -26,6 +27,8 @@ class Schema:
         self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)
         self.accounts = Rows(Account, "accounts", ("account_id",), metadata)
         self.journal = Rows(JournalEntry, "journal", ("number",), metadata)
+        self.limits = Rows(LimitSetting, "limits", ("account_id", "symbol", "name"), metadata)
+        self.limit_changes = Rows(LimitChange, "limit_changes", ("number",), metadata)
         self.answers = Rows(Answered, "answers", ("request_id",), metadata)
         self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata)
         self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata)
@@ -69,6 +72,8 @@ class Schema:
         )
         self.outbox = Outbox(metadata)
         orders, fills = self.orders.table.c, self.fills.table.c
+        changes = self.limit_changes.table.c
+        sa.Index("limit_changes_by_account", changes.account_id, changes.number)
         sa.Index("orders_by_number", orders.number, unique=True)
         sa.Index("orders_by_account", orders.account_id, orders.number)
         sa.Index("orders_by_status", orders.status)

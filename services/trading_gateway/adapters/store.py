@@ -28,6 +28,7 @@ from services.trading_gateway.domain.changes import Answered, Changes, Decision,
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import Signal
+from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.transactions import Transaction
@@ -129,6 +130,11 @@ class SqliteTradingStore:
             lambda connection: [plain.load(Transaction, body) for body in connection.scalars(bodies)]
         )
 
+    async def limit_changes(self, account_id: str, before: int | None, limit: int) -> list[LimitChange]:
+        """Changes of an account's limits, newest first."""
+        table = self._schema.limit_changes.table
+        return await self._page(self._schema.limit_changes, [table.c.account_id == account_id], before, limit)
+
     async def answer(self, request_id: str) -> Answered | None:
         """What a request id was used for, and its answer."""
         table = self._schema.answers.table
@@ -172,6 +178,8 @@ class SqliteTradingStore:
         _add(connection, schema.fills, changes.fills)
         _add(connection, schema.ledger, changes.ledger)
         _add_transactions(connection, schema.transactions, changes.transactions)
+        _upsert(connection, schema.limits, changes.limits.values())
+        _add(connection, schema.limit_changes, changes.limit_changes)
         _add(connection, schema.decisions, changes.decisions)
         _upsert(connection, schema.signals, changes.signals.values())
         _add(connection, schema.answers, changes.answers)
@@ -222,6 +230,8 @@ class SqliteTradingStore:
             ),
             signal_counts=tuple((row[0], row[1]) for row in connection.execute(counts)),
             undecided=tuple(plain.load(Signal, row.body) for row in connection.execute(undecided)),
+            limits=tuple(_values(connection, schema.limits, sa.select(schema.limits.table))),
+            limit_change_number=self._last(connection, schema.limit_changes),
             order_number=self._last(connection, schema.orders),
             fill_number=self._last(connection, schema.fills),
             journal_number=self._last(connection, schema.journal),

@@ -47,5 +47,7 @@ class Account:
     revision: int = 1
     transactions: int = 0
     """Double-entry transactions written so far."""
+    margin_called: bool = False
+    """Equity is below the margin call level, and the account was told."""
     financing: int = 0
     """Received so far, below zero paid."""

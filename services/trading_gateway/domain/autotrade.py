@@ -151,8 +151,9 @@ def _units(
     scale = 10 ** valuation.cost_digits(of)
     risked = divide(*_ratio(in_quote * policy.risk_share * scale, distance), Rounding.FLOOR)
     capped = divide(*_ratio(in_quote * policy.leverage * scale, price), Rounding.FLOOR)
+    most = book.limits.of(account.account_id, of.symbol).order_size
     micro_lot = max(of.lot_units * 10**of.size_digits // 100, of.size_step)
-    units = quantise(min(risked, capped, of.size_max), int(micro_lot), Rounding.FLOOR)
+    units = quantise(min(risked, capped, most), int(micro_lot), Rounding.FLOOR)
     if units < of.size_min:
         return Skip("SIZE_TOO_SMALL", "the risk share of the equity buys less than a micro lot")
     return units

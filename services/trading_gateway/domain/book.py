@@ -20,6 +20,7 @@ from services.trading_gateway.domain.events import AccountChanged, Event, OrderC
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.inputs import Signal
+from services.trading_gateway.domain.limits import LimitBook, LimitChange, LimitSetting
 from services.trading_gateway.domain.markets import Markets, Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
@@ -49,12 +50,23 @@ class Saved:
     """(session, signals that came)."""
     undecided: tuple[Signal, ...] = ()
     """Signals that came and were not decided about, in the order in which they came."""
+    limits: tuple[LimitSetting, ...] = ()
     order_number: int = 0
     fill_number: int = 0
+    limit_change_number: int = 0
     journal_number: int = 0
 
 
 NOTHING_SAVED = Saved()
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """Refusals in a row."""
+
+    count: int
+    since_ns: int
+    last_ns: int
 
 
 class Book:
@@ -62,12 +74,17 @@ class Book:
 
     def __init__(self, rules: Rules, saved: Saved = NOTHING_SAVED) -> None:
         self.rules = rules
+        self.limits = LimitBook(rules, saved.limits)
         self.markets = Markets(saved.sessions, saved.feeds)
         self.accounts: dict[str, Account] = {each.account_id: each for each in saved.accounts}
         self.standing = saved.standing
         self.positions: dict[str, dict[str, Position]] = {}
         for position in saved.positions:
             self.positions.setdefault(position.account_id, {})[position.symbol] = position
+        self.open_symbols: dict[str, set[str]] = {}
+        """Symbols with an open position, by account; of accounts that ever had one."""
+        for position in saved.positions:
+            self._note_open(position)
         self.orders: dict[str, Order] = {each.order_id: each for each in saved.orders}
         # By market and id, in the order of placing, which is the order of insertion.
         self._working: dict[tuple[str, str], dict[str, Order]] = {}
@@ -78,13 +95,18 @@ class Book:
             self._note_working(order)
         self.order_number = saved.order_number
         self.fill_number = saved.fill_number
+        self.limit_change_number = saved.limit_change_number
         self.refusals: dict[str, Counter[str]] = {}
+        self.valued: dict[str, tuple[object, valuation.Valued]] = {}
+        """Accounts as they were last valued, each with what that rests on."""
         self.changes = Changes()
         self._executions: dict[str, set[str]] = {}
         for of, execution in saved.executions:
             self._executions.setdefault(of, set()).add(execution)
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._placed: dict[str, deque[int]] = {}
+        self.tallies: dict[tuple[str, str], Tally] = {}
+        """Refusals that left nothing behind and are not told yet, by account and reason."""
 
     # Accounts
 
@@ -107,6 +129,17 @@ class Book:
         """What accounts begin with from now on."""
         self.standing = self.changes.standing = standing
         return standing
+
+    def next_limit_change(self) -> int:
+        """1, 2, 3 …"""
+        self.limit_change_number += 1
+        return self.limit_change_number
+
+    def put_limit(self, setting: LimitSetting, change: LimitChange) -> None:
+        """From now on a limit holds, and its change is kept."""
+        self.limits.put(setting)
+        self.changes.limits[setting.account_id, setting.symbol, setting.name] = setting
+        self.changes.limit_changes.append(change)
 
     def tell_account(self, account: Account, *, by_fill: bool = False) -> None:
         """Publish an account as it stands."""
@@ -200,19 +233,25 @@ class Book:
         return self.order_number
 
     def placed_lately(self, account_id: str, time_ns: int) -> int:
-        """Orders of an account that may add risk, in the second up to `time_ns`."""
+        """Orders of an account that added risk or were refused, in the second up to `time_ns`."""
         times = self._placed.setdefault(account_id, deque())
         while times and times[0] <= time_ns - 1_000_000_000:
             times.popleft()
         return len(times)
 
     def count_placed(self, account_id: str, time_ns: int) -> None:
-        """An order of an account that may add risk was looked at."""
+        """An order of an account adds risk, or was refused."""
         self._placed.setdefault(account_id, deque()).append(time_ns)
 
-    def count_refusal(self, account_id: str, reason: str) -> None:
+    def count_refusal(self, account_id: str, reason: str, count: int = 1) -> None:
         """Refusals since the start, by reason."""
-        self.refusals.setdefault(account_id, Counter())[reason] += 1
+        self.refusals.setdefault(account_id, Counter())[reason] += count
+
+    def tally(self, account_id: str, reason: str, time_ns: int) -> None:
+        """An amendment, or an order beyond the rate, was refused, and is to be told with others like it."""
+        known = self.tallies.get((account_id, reason))
+        count, since_ns = (0, time_ns) if known is None else (known.count, known.since_ns)
+        self.tallies[account_id, reason] = Tally(count + 1, since_ns, time_ns)
 
     # Fills and positions
 
@@ -236,12 +275,20 @@ class Book:
     def put_position(self, position: Position) -> None:
         """Keep the next revision of a position."""
         self.positions.setdefault(position.account_id, {})[position.symbol] = position
+        self._note_open(position)
         self.changes.positions[position.account_id, position.symbol] = position
 
     def positions_of(self, account_id: str) -> list[Position]:
         """Positions of an account by symbol, flat ones too."""
         held = self.positions.get(account_id, {})
         return [held[symbol] for symbol in sorted(held)]
+
+    def _note_open(self, position: Position) -> None:
+        symbols = self.open_symbols.setdefault(position.account_id, set())
+        if position.flat:
+            symbols.discard(position.symbol)
+        else:
+            symbols.add(position.symbol)
 
     # Changes
 

@@ -11,6 +11,7 @@ from services.trading_gateway.domain.accounts import Account, Standing
 from services.trading_gateway.domain.events import Event
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.limits import LimitChange, LimitName, LimitSetting
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
@@ -100,6 +101,8 @@ class Changes:
     standing: Standing | None = None
     sessions: dict[str, Session] = field(default_factory=dict)
     feeds: dict[tuple[str, str], FeedState] = field(default_factory=dict)
+    limits: dict[tuple[str, str, LimitName], LimitSetting] = field(default_factory=dict)
+    limit_changes: list[LimitChange] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)
     signals: dict[str, SignalNote] = field(default_factory=dict)
     answers: list[Answered] = field(default_factory=list)

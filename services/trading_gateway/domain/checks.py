@@ -1,8 +1,9 @@
 """Pre-trade checks: each looks at one thing and has a reason of its own.
 
 They run in the order of the tables, what concerns the market first, then the account; the first that objects
-decides. An order that only brings a position nearer to flat passes those that guard against new risk; a stop
-that the gateway places to limit a loss is held up by a halt only.
+decides. How many orders come is looked at last, in `storms`. An order that only brings a position nearer to
+flat passes those that guard against new risk; a stop that the gateway places to limit a loss is held up by a
+halt only.
 """
 
 from __future__ import annotations
@@ -31,21 +32,26 @@ MARKET: tuple[Check, ...] = (
 """For every order."""
 RISK: tuple[Check, ...] = (
     risk_checks.backlog,
+    risk_checks.order_size,
     risk_checks.order_notional,
     risk_checks.position_limit,
     risk_checks.exposure_limit,
     risk_checks.margin,
     risk_checks.daily_loss,
     risk_checks.drawdown,
-    risk_checks.order_rate,
 )
 """For orders that may add risk."""
 
 
+_HALT: tuple[Check, ...] = (market_checks.trading_state,)
+_ALL = MARKET + RISK
+
+
 def refusal(case: Situation) -> Refusal | None:
     """The first objection; None when the order may go."""
-    checks: tuple[Check, ...] = (market_checks.trading_state,)
-    if not case.protective:
-        checks = MARKET if case.reducing else MARKET + RISK
-    objections = (check(case) for check in checks)
-    return next((found for found in objections if found is not None), None)
+    checks = _HALT if case.protective else MARKET if case.reducing else _ALL
+    for check in checks:
+        objection = check(case)
+        if objection is not None:
+            return objection
+    return None

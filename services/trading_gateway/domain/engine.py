@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 from services.errors import FxError, Kind
@@ -16,11 +17,14 @@ from services.market.ticks import TickBatch
 from services.trading_gateway.domain import (
     autotrade,
     families,
+    limiting,
+    margin_watch,
     opening,
     placing,
     plain,
     reading,
     settling,
+    storms,
     venue,
 )
 from services.trading_gateway.domain.accounts import Account, Standing
@@ -42,24 +46,30 @@ from services.trading_gateway.domain.inputs import (
     CancelOrder,
     DayRolled,
     Input,
+    MarginCalled,
     OpenAccount,
     OrderDue,
+    OrdersRefused,
     PlaceOrder,
     QuoteSeen,
     Report,
     SessionEnded,
     SessionStarted,
     SetAutoTrade,
+    SetLimits,
     SetStanding,
     SetTradingState,
     Signal,
     SignalDecided,
+    StoppedOut,
     TicksRead,
 )
 from services.trading_gateway.domain.journal import Journal
+from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import LIVE, Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.situations import Refusal
 from services.trading_gateway.domain.values import OrderStatus
 from services.trading_gateway.domain.venue import PaperVenue
 
@@ -101,6 +111,10 @@ class Engine:
     def set_standing(self, asked: SetStanding) -> Standing:
         """What accounts begin with that are opened later."""
         return self._take(asked, opening.set_standing)
+
+    def set_limits(self, asked: SetLimits) -> list[LimitChange]:
+        """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
+        return self._take(asked, limiting.set_limits)
 
     def place(self, asked: PlaceOrder) -> Order:
         """As `placing.place`."""
@@ -238,6 +252,29 @@ class Engine:
         """A timer: a trading day begins for an account."""
         self._take(due, opening.roll_day)
 
+    # Margin and storms
+
+    def watch_margin(self, scope: str, symbol: str, time_ns: int) -> None:
+        """After a tick: tell or close what the accounts it moves have come to."""
+        for account in margin_watch.watched(self.book, scope, symbol):
+            self._watch(account, time_ns)
+
+    def margin_called(self, asked: MarginCalled) -> Account:
+        """The account is told that it is below its margin call level, or above it again."""
+        return self._take(asked, margin_watch.call_margin)
+
+    def stopped_out(self, asked: StoppedOut) -> Order:
+        """A position of an account below its stop-out level is closed."""
+        return self._take(asked, margin_watch.stop_out)
+
+    def turned_away(self, asked: PlaceOrder) -> Refusal | None:
+        """As `storms.turned_away`: nothing is journalled of such an order."""
+        return storms.turned_away(self.book, asked)
+
+    def orders_refused(self, asked: OrdersRefused) -> None:
+        """Refusals beyond the rate are told."""
+        self._take(asked, storms.tell)
+
     # All of it
 
     def apply(self, asked: Input) -> None:
@@ -269,6 +306,39 @@ class Engine:
         changes = self.book.take_changes()
         changes.follows = self.journal.number - len(changes.journal)
         return changes
+
+    def _watch(self, account: Account, time_ns: int) -> None:
+        _, called, out = margin_watch.standing(self.book, account)
+        if called != account.margin_called:
+            account = self.margin_called(MarginCalled(time_ns, account.account_id, called))
+        if out:
+            self._stop_out(account, time_ns)
+
+    def _stop_out(self, account: Account, time_ns: int) -> None:
+        """Close one position after the other until the account is above its stop-out level."""
+        worst = margin_watch.worst_position(self.book, account, time_ns)
+        if worst is None:
+            return
+        for order in margin_watch.adding_risk(self.book, account):
+            detail = "the account is below its stop-out level"
+            cancel = CancelOrder(time_ns, order.order_id, "STOP_OUT", detail)
+            self._at_once(partial(self.cancel, cancel))
+        while worst is not None:
+            asked = StoppedOut(time_ns, account.account_id, worst.symbol)
+            self._at_once(partial(self.stopped_out, asked))
+            account = self.book.account(account.account_id)
+            closed = self.book.position(account.account_id, worst.symbol).size != worst.size
+            _, _, out = margin_watch.standing(self.book, account)
+            worst = margin_watch.worst_position(self.book, account, time_ns) if out and closed else None
+
+    def _at_once(self, act: Callable[[], object]) -> None:
+        """What a tick leads to reaches the paper venue before the next tick does."""
+        requests = self.book.changes.requests
+        asked = len(requests)
+        act()
+        taken = requests[asked:]
+        del requests[asked:]
+        self.deliver(taken)
 
     def _let_rest(self, symbol: str) -> None:
         """A replay takes the symbol: its live price stands still until the next live tick."""
@@ -315,6 +385,7 @@ _APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
     SetAutoTrade: Engine.set_auto_trade,
     SetTradingState: Engine.set_trading_state,
     SetStanding: Engine.set_standing,
+    SetLimits: Engine.set_limits,
     PlaceOrder: Engine.place,
     AmendOrder: Engine.amend,
     CancelOrder: Engine.cancel,
@@ -325,5 +396,8 @@ _APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
     OrderDue: Engine.order_due,
     AskDue: Engine.ask_due,
     DayRolled: Engine.roll_day,
+    MarginCalled: Engine.margin_called,
+    StoppedOut: Engine.stopped_out,
+    OrdersRefused: Engine.orders_refused,
     TicksRead: _nothing,
 }

@@ -8,6 +8,7 @@ from typing import TypeAlias
 
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.fills import Fill
+from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import TradingState
@@ -93,4 +94,52 @@ class TradingStateChanged:
     everywhere: bool
 
 
-Event: TypeAlias = OrderChanged | TradeExecuted | PositionChanged | AccountChanged | TradingStateChanged
+@dataclass(frozen=True, slots=True)
+class MarginCallChanged:
+    """An account fell below its margin call level, or is above it again."""
+
+    view: AccountView
+    raised: bool
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class PositionStoppedOut:
+    """A position is closed because its account is below the stop-out level; both as they were before."""
+
+    position: PositionView
+    account: AccountView
+    order_id: str
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersRefused:
+    """Orders of an account beyond its rate, and amendments, refused in a row for one reason."""
+
+    account_id: str
+    revision: int
+    reason: str
+    count: int
+    since_ns: int
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class RiskLimitChanged:
+    """A limit was set at run time."""
+
+    change: LimitChange
+
+
+Event: TypeAlias = (
+    OrderChanged
+    | TradeExecuted
+    | PositionChanged
+    | AccountChanged
+    | TradingStateChanged
+    | MarginCallChanged
+    | PositionStoppedOut
+    | OrdersRefused
+    | RiskLimitChanged
+)

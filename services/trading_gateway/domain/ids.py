@@ -33,6 +33,13 @@ def take_profit_client_order_id(order: str) -> str:
     return f"t-{order}"
 
 
+def stop_out_client_order_id(account_id: str, number: int) -> str:
+    """The key of the order that closes a position of an account below its stop-out level; `number` is the
+    order's own.
+    """
+    return f"m-{_hash(account_id, str(number))}"
+
+
 def replay_account_id(session_id: str) -> str:
     """The account of a replay."""
     return f"replay-{session_id}"

@@ -12,6 +12,7 @@ from enum import Enum
 from typing import TypeAlias
 
 from services.trading_gateway.domain.feeds import Quote
+from services.trading_gateway.domain.limits import LimitSetting
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, Side, TradingState
@@ -70,6 +71,18 @@ class SetStanding:
     time_ns: int
     state: TradingState
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class SetLimits:
+    """Limits of an account, or of a symbol of it; `wall_ns` is when it was asked, for the audit."""
+
+    time_ns: int
+    account_id: str
+    settings: tuple[LimitSetting, ...]
+    changed_by: str
+    reason: str
+    wall_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,6 +242,35 @@ class AskDue:
 
 
 @dataclass(frozen=True, slots=True)
+class MarginCalled:
+    """Equity fell below the account's margin call level, or (not raised) is above it again."""
+
+    time_ns: int
+    account_id: str
+    raised: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedOut:
+    """Equity is below the account's stop-out level: a position is closed."""
+
+    time_ns: int
+    account_id: str
+    symbol: str
+
+
+@dataclass(frozen=True, slots=True)
+class OrdersRefused:
+    """Orders beyond the rate, and amendments, that were refused without a trace of their own until now."""
+
+    time_ns: int
+    account_id: str
+    reason: str
+    count: int
+    since_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class SessionStarted:
     """Market data announced a feed session."""
 
@@ -321,11 +363,15 @@ Input: TypeAlias = (
     | SetAutoTrade
     | SetTradingState
     | SetStanding
+    | SetLimits
     | PlaceOrder
     | AmendOrder
     | CancelOrder
     | Report
     | DayRolled
+    | MarginCalled
+    | StoppedOut
+    | OrdersRefused
     | OrderDue
     | AskDue
     | SessionStarted

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from services.market.calendar import calendar
 from services.market.freshness import over_age
-from services.trading_gateway.domain import valuation
 from services.trading_gateway.domain.feeds import Flaw
 from services.trading_gateway.domain.matching import (
     acceptable,
@@ -32,7 +31,7 @@ def trading_state(case: Situation) -> Refusal | None:
 def tradable(case: Situation) -> Refusal | None:
     """The instrument may be traded, on a session of this account that still runs."""
     symbol = case.terms.symbol
-    if symbol in case.book.rules.untradable:
+    if not case.limits.tradable:
         return Refusal("INSTRUMENT_NOT_TRADABLE", f"{symbol} is not traded here")
     if case.feed is not None and case.feed.state.ended:
         return Refusal("INSTRUMENT_NOT_TRADABLE", f"session {case.feed.state.session_id} of {symbol} is over")
@@ -69,7 +68,7 @@ def quoted(case: Situation) -> Refusal | None:
         )
     if quote.flaw is Flaw.GAPPED:
         return Refusal("QUOTE_GAPPED", "the last quote follows a gap; the next one counts")
-    if over_age(quote.time_ns, case.time_ns, case.of.max_price_age_ns):
+    if over_age(quote.time_ns, case.time_ns, case.limits.price_age_ns):
         age = (case.time_ns - quote.time_ns) // 1_000_000_000
         return Refusal("QUOTE_OVER_AGE", f"the last quote is {age} s old in market time")
     return None
@@ -118,7 +117,7 @@ def collar(case: Situation) -> Refusal | None:
     if quote is None:
         return None
     reference, _ = takes_from(terms.side, quote)
-    limit = case.book.rules.price_collar
+    limit = case.limits.price_collar
     legs = [leg for leg in (terms.take_profit, terms.stop_loss) if leg is not None]
     asked = [terms.limit, terms.stop, *(leg.price for leg in legs)]
     away = [terms.trail, *(leg.trail or leg.distance for leg in legs)]
@@ -150,7 +149,8 @@ def attached(case: Situation) -> Refusal | None:
 
 def convertible(case: Situation) -> Refusal | None:
     """Profit and notional in the quote currency can be brought into the account currency."""
-    missing = valuation.no_rate(case.book, case.account, case.of)
-    if missing:
-        return Refusal("NO_CONVERSION_RATE", missing)
-    return None
+    if case.factor is not None:
+        return None
+    return Refusal(
+        "NO_CONVERSION_RATE", f"no tradable quote leads from {case.of.quote} to {case.account.currency}"
+    )

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from services.money.conversion import RateQuote
-from services.trading_gateway.domain.feeds import Feed, FeedState
+from services.errors import FxError
+from services.money.conversion import RateQuote, Way, legs_between, rate_of
+from services.money.rounding import power_of_ten
+from services.trading_gateway.domain.feeds import Feed, FeedState, Quote
 
 LIVE = ""
 """The scope of every session that is not a replay."""
@@ -38,6 +40,8 @@ class Markets:
         self.sessions = {each.session_id: each for each in sessions}
         self.feeds: dict[tuple[str, str], Feed] = {(each.scope, each.symbol): Feed(each) for each in feeds}
         self._rates: dict[str, Rates] = {}
+        for (scope, _), feed in self.feeds.items():
+            self.rates(scope).add(feed)
 
     def scope_of(self, session_id: str) -> str | None:
         """The scope of a session; None for one that was never announced."""
@@ -54,6 +58,7 @@ class Markets:
         feed = self.feeds.get(key)
         if feed is None:
             feed = self.feeds[key] = Feed(FeedState(session.scope, symbol))
+            self.rates(session.scope).add(feed)
         feed.join(session.session_id, always_open=session.always_open)
         return feed
 
@@ -61,23 +66,73 @@ class Markets:
         """Market time of a scope, the latest of its symbols; 0 before anything was heard."""
         return max((feed.state.time_ns for (of, _), feed in self.feeds.items() if of == scope), default=0)
 
-    def rates(self, scope: str) -> Mapping[str, RateQuote]:
+    def rates(self, scope: str) -> Rates:
         """Quotes to convert at."""
         found = self._rates.get(scope)
         if found is None:
-            found = self._rates[scope] = Rates(self.feeds, scope)
+            found = self._rates[scope] = Rates()
         return found
 
 
 class Rates(Mapping[str, RateQuote]):
     """The last good quote of each symbol of a scope, made into a rate when it is asked for."""
 
-    def __init__(self, feeds: Mapping[tuple[str, str], Feed], scope: str) -> None:
-        self._feeds = feeds
-        self._scope = scope
+    def __init__(self) -> None:
+        self._feeds: dict[str, Feed] = {}
+        self._direct: dict[tuple[str, str], tuple[Feed, bool]] = {}
+        self._steps: dict[tuple[str, str, Way], tuple[object, tuple[int, int] | None]] = {}
+
+    def add(self, feed: Feed) -> None:
+        """A symbol more."""
+        self._feeds[feed.state.symbol] = feed
+
+    def goods(self) -> tuple[Quote | None, ...]:
+        """The quotes themselves, to see whether any has changed."""
+        return tuple([feed.state.good for feed in self._feeds.values()])
+
+    def factor(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
+        """Numerator and denominator of what one unit of `source` comes to; None where no quote leads there.
+
+        The same as `convert` takes, without a word about it: for checks, of which there are many.
+        """
+        if source == to:
+            return 1, 1
+        direct = self._direct.get((source, to)) or self._find(source, to)
+        if direct is None:
+            return self._by_steps(source, to, way)
+        feed, inverse = direct
+        good = feed.state.good
+        if good is None:
+            return self._by_steps(source, to, way)
+        price = good.bid if (way is Way.SELL) != inverse else good.ask
+        scale = power_of_ten(feed.instrument.digits)
+        return (scale, price) if inverse else (price, scale)
+
+    def _find(self, source: str, to: str) -> tuple[Feed, bool] | None:
+        """The feed of the pair itself, and whether it is quoted the other way round."""
+        for symbol, inverse in ((source + to, False), (to + source, True)):
+            feed = self._feeds.get(symbol)
+            if feed is not None and feed.state.good is not None:
+                self._direct[source, to] = feed, inverse
+                return feed, inverse
+        return None
+
+    def _by_steps(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
+        goods = self.goods()
+        known = self._steps.get((source, to, way))
+        if known is None or known[0] != goods:
+            known = self._steps[source, to, way] = goods, self._stepped(source, to, way)
+        return known[1]
+
+    def _stepped(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
+        try:
+            rate = rate_of(legs_between(source, to, self, way))
+        except FxError:
+            return None
+        return rate.numerator, rate.denominator
 
     def __getitem__(self, symbol: str) -> RateQuote:
-        feed = self._feeds.get((self._scope, symbol))
+        feed = self._feeds.get(symbol)
         good = None if feed is None else feed.state.good
         if feed is None or good is None:
             raise KeyError(symbol)
@@ -85,7 +140,7 @@ class Rates(Mapping[str, RateQuote]):
         return RateQuote(of.base, of.quote, good.bid, good.ask, of.digits, good.session_id, good.sequence)
 
     def __iter__(self) -> Iterator[str]:
-        return (symbol for scope, symbol in self._feeds if scope == self._scope and symbol in self)
+        return (symbol for symbol in self._feeds if symbol in self)
 
     def __len__(self) -> int:
         return sum(1 for _ in self)

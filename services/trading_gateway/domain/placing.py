@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.calendar import civil_day, roll_ns
-from services.trading_gateway.domain import checks, families, orders
+from services.trading_gateway.domain import checks, families, orders, storms
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Replace, Submit
 from services.trading_gateway.domain.events import OrderStep
@@ -35,7 +35,9 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     case = situation(
         book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin, held=parent is not None
     )
-    refused = checks.refusal(case)
+    refused = checks.refusal(case) or storms.beyond_rate(case)
+    if refused is not None or not case.reducing:
+        book.count_placed(account.account_id, asked.time_ns)
     order = _new(book, asked, account.session_id, refused)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)
@@ -108,7 +110,7 @@ def amend(book: Book, asked: AmendOrder) -> Order:
     )
     objection = checks.refusal(case)
     if objection is not None:
-        book.count_refusal(account.account_id, objection.reason)
+        book.tally(account.account_id, objection.reason, asked.time_ns)
         raise FxError(Kind.FAILED_PRECONDITION, objection.reason, objection.detail)
     if not (asked.change.limit is None and asked.change.stop is None):
         order = replace(order, protect_distance=0, anchor=None)  # it has a price of its own from now on

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.market.ticks import TickBatch
-from services.trading_gateway.domain import financing, matching
+from services.trading_gateway.domain import financing, margin_watch, matching
 from services.trading_gateway.domain.feeds import Feed
 from services.trading_gateway.domain.inputs import AskDue, DayRolled, OrderDue
 from services.trading_gateway.domain.markets import LIVE
@@ -46,12 +46,19 @@ def _take(engine: Engine, feed: Feed, fresh: TickBatch) -> None:
         engine.journal.note_read(feed)  # anew for each tick: what came of the one before was journalled
         for order in list(lane.values()):
             engine.match(order.order_id)
+        engine.watch_margin(feed.state.scope, feed.state.symbol, feed.state.time_ns)
 
 
 def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
     last_ns, scope = fresh.times_ns[-1], feed.state.scope
     if any(
         each.session_id == scope and each.day_roll_ns <= last_ns for each in engine.book.accounts.values()
+    ):
+        return False
+    worst = margin_watch.Extremes.of(fresh)
+    if not all(
+        margin_watch.safe(engine.book, each, worst)
+        for each in margin_watch.watched(engine.book, scope, feed.state.symbol)
     ):
         return False
     lane = engine.book.lane(scope, feed.state.symbol)

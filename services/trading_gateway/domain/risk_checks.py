@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from services.trading_gateway.domain import valuation
-from services.trading_gateway.domain.positions import filled
 from services.trading_gateway.domain.situations import Refusal, Situation
 
 
@@ -17,10 +16,19 @@ def backlog(case: Situation) -> Refusal | None:
     return Refusal("OUTBOX_BACKLOG", f"{waiting} events wait for the bus, {limit} may")
 
 
+def order_size(case: Situation) -> Refusal | None:
+    """Units of one order."""
+    limit = case.limits.order_size
+    if case.terms.size <= limit:
+        return None
+    most = f"{case.of.size_text(limit)} {case.of.base}"
+    return Refusal("SIZE_ABOVE_MAXIMUM", f"{case.of.size_text(case.terms.size)} is above {most}")
+
+
 def order_notional(case: Situation) -> Refusal | None:
     """What this order trades."""
-    limit = case.book.rules.order_notional
-    amount = _notional(case, case.terms.size)
+    limit = case.limits.order_notional
+    amount = _reserve(case, case.terms.size)
     if amount <= limit:
         return None
     return Refusal("NOTIONAL_LIMIT", f"notional {case.money_text(amount)} is above {case.money_text(limit)}")
@@ -28,8 +36,8 @@ def order_notional(case: Situation) -> Refusal | None:
 
 def position_limit(case: Situation) -> Refusal | None:
     """The position if this and all that works on its side fills."""
-    limit = case.book.rules.position_notional
-    amount = _notional(case, abs(case.position + case.resting + case.terms.signed_size))
+    limit = case.limits.position_notional
+    amount = _reserve(case, case.size_then)
     if amount <= limit:
         return None
     return Refusal(
@@ -39,18 +47,19 @@ def position_limit(case: Situation) -> Refusal | None:
 
 
 def exposure_limit(case: Situation) -> Refusal | None:
-    """Net exposure to each of the two currencies, where this order makes it larger."""
-    held = case.book.positions_of(case.account.account_id)
-    scope, limit = case.account.session_id, case.book.rules.currency_exposure
-    after = filled(
-        case.book.position(case.account.account_id, case.terms.symbol), case.terms.signed_size, case.price, 0
-    )
-    others = [each for each in held if each.symbol != case.terms.symbol]
-    before = valuation.exposures(case.book, held, scope)
-    for code, exposure in valuation.exposures(case.book, [*others, after.position], scope).items():
-        amount = valuation.worth(case.book, case.account, exposure) or 0
-        was = valuation.worth(case.book, case.account, before[code]) or 0 if code in before else 0
-        if amount > limit and amount > was:
+    """Net exposure to each of the two currencies, where this order makes it larger; to others it changes
+    nothing.
+    """
+    limit = case.limits.currency_exposure
+    for code in (case.of.base, case.of.quote):
+        before = case.valued.exposures.get(code)
+        after = valuation.exposure_with(
+            case.book, case.account, before, case.of, code, case.terms.signed_size
+        )
+        amount = valuation.worth(case.book, case.account, after) or 0
+        if amount <= limit:
+            continue
+        if before is None or amount > (valuation.worth(case.book, case.account, before) or 0):
             return Refusal(
                 "EXPOSURE_LIMIT",
                 f"{code} exposure would be {case.money_text(amount)}, {case.money_text(limit)} is the limit",
@@ -60,11 +69,10 @@ def exposure_limit(case: Situation) -> Refusal | None:
 
 def margin(case: Situation) -> Refusal | None:
     """Equity covers the margin of all positions with this order and all that works on its side filled."""
-    view = valuation.account_view(case.book, case.account)
-    held = valuation.position_view(case.book, case.book.position(case.account.account_id, case.terms.symbol))
-    size = abs(case.position + case.resting + case.terms.signed_size)
-    needed = valuation.margin(case.book, case.account, case.of, size, case.price) or 0
-    total = view.margin - (held.margin or 0) + needed
+    view, held = case.valued.view, case.valued.positions.get(case.terms.symbol)
+    rate = case.limits.margin_rate
+    needed = _reserve(case, case.size_then * rate.numerator, rate.denominator)
+    total = view.margin - (0 if held is None else held.margin or 0) + needed
     if total <= view.equity:
         return None
     return Refusal(
@@ -75,9 +83,9 @@ def margin(case: Situation) -> Refusal | None:
 
 def daily_loss(case: Situation) -> Refusal | None:
     """Lost since 17:00 New York, open positions included."""
-    start, limit = case.account.day_start_equity, case.book.rules.daily_loss
-    lost = start - valuation.account_view(case.book, case.account).equity
-    if lost < limit * start or lost <= 0:
+    start, limit = case.account.day_start_equity, case.limits.daily_loss
+    lost = start - case.valued.view.equity
+    if lost <= 0 or lost * limit.denominator < limit.numerator * start:
         return None
     return Refusal(
         "DAILY_LOSS_LIMIT",
@@ -87,9 +95,9 @@ def daily_loss(case: Situation) -> Refusal | None:
 
 def drawdown(case: Situation) -> Refusal | None:
     """Lost from the highest equity."""
-    peak, limit = case.account.peak_equity, case.book.rules.drawdown
-    lost = peak - valuation.account_view(case.book, case.account).equity
-    if lost < limit * peak or lost <= 0:
+    peak, limit = case.account.peak_equity, case.limits.drawdown
+    lost = peak - case.valued.view.equity
+    if lost <= 0 or lost * limit.denominator < limit.numerator * peak:
         return None
     return Refusal(
         "DRAWDOWN_LIMIT",
@@ -97,16 +105,10 @@ def drawdown(case: Situation) -> Refusal | None:
     )
 
 
-def order_rate(case: Situation) -> Refusal | None:
-    """Orders of the account in the last second of market time."""
-    limit = case.book.rules.orders_per_second
-    lately = case.book.placed_lately(case.account.account_id, case.time_ns)
-    case.book.count_placed(case.account.account_id, case.time_ns)
-    if lately < limit:
-        return None
-    return Refusal("ORDER_RATE", f"{limit} orders a second are the limit")
-
-
-def _notional(case: Situation, size: int) -> int:
-    """Minor units; `convertible` ran before, so there is a rate."""
-    return valuation.notional(case.book, case.account, case.of, size, case.price) or 0
+def _reserve(case: Situation, size: int, share: int = 1) -> int:
+    """Minor units that `size` / `share` costs at the order's price; `convertible` ran before."""
+    factor = case.factor
+    if factor is None:
+        return 0
+    digits = valuation.cost_digits(case.of)
+    return valuation.reserve(case.account, size * case.price, digits, (factor[0], factor[1] * share))

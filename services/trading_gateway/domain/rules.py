@@ -26,6 +26,12 @@ class Rules:
     """Net, per currency."""
     orders_per_second: int = 20
     """Per account, in market time."""
+    leverage: int = 0
+    """Largest notional for each unit of margin; 0: what the instruments' margin rates say."""
+    margin_call: Fraction = Fraction(1)
+    """Equity as a share of the margin held below which the account is told."""
+    stop_out: Fraction = Fraction(1, 2)
+    """Equity as a share of the margin held below which positions are closed."""
     daily_loss: Fraction = Fraction(10, 100)
     """Share of the equity at the day's start (17:00 New York)."""
     drawdown: Fraction = Fraction(30, 100)

@@ -5,14 +5,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from services.market.instruments import Instrument, instrument
+from services.money.conversion import Way
 from services.money.currencies import currency
 from services.money.decimals import format_decimal
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.feeds import Feed, Quote
 from services.trading_gateway.domain.inputs import Facts
+from services.trading_gateway.domain.limits import Limits
 from services.trading_gateway.domain.orders import Terms
 from services.trading_gateway.domain.positions import reduces
+from services.trading_gateway.domain.valuation import Valued, valued
 from services.trading_gateway.domain.values import OrderOrigin, Side
 
 
@@ -35,8 +38,18 @@ class Situation:
     time_ns: int
     of: Instrument
     feed: Feed | None
+    quote: Quote | None
+    """The last quote of the symbol, good or not."""
+    price: int
+    """What the order would cost: its own price, or the side of the quote it takes from."""
+    limits: Limits
+    valued: Valued
+    factor: tuple[int, int] | None
+    """What a unit of the quote currency costs in the account's; None where no quote leads there."""
     position: int
     resting: int
+    size_then: int
+    """Size of the position if this order and all that works on its side fills."""
     reducing: bool
     protective: bool
     """Takes back what an order has opened, or was placed by the gateway itself to limit a loss: nothing but a
@@ -44,19 +57,6 @@ class Situation:
     """
     held: bool
     """Waits for its parent's fills: where the market and the position are now says nothing yet."""
-
-    @property
-    def quote(self) -> Quote | None:
-        """The last quote of the symbol, good or not."""
-        return None if self.feed is None else self.feed.state.quote
-
-    @property
-    def price(self) -> int:
-        """What the order would cost: its own price, or the side of the quote it takes from."""
-        asked = self.terms.limit or self.terms.stop
-        if asked is not None or self.quote is None:
-            return asked or 0
-        return self.quote.ask if self.terms.side is Side.BUY else self.quote.bid
 
     def money_text(self, raw: int) -> str:
         """An amount in the account currency."""
@@ -82,21 +82,39 @@ def situation(
     """What the checks look at. `besides` names an order not to be counted as working (one being amended)."""
     resting = sum(
         each.side.sign * each.remaining
-        for each in book.working(account.account_id, terms.symbol)
-        if each.side is terms.side and each.order_id != besides and not each.reduce_only
+        for each in book.lane(account.session_id, terms.symbol).values()
+        if each.side is terms.side
+        and each.account_id == account.account_id
+        and each.order_id != besides
+        and not each.reduce_only
     )
-    position = book.position(account.account_id, terms.symbol).size
+    position, of = book.position(account.account_id, terms.symbol).size, instrument(terms.symbol)
+    feed = book.markets.feed(account.session_id, terms.symbol)
+    quote, added = None if feed is None else feed.state.quote, resting + terms.signed_size
     return Situation(
         book,
         account,
         terms,
         facts,
         time_ns,
-        instrument(terms.symbol),
-        book.markets.feed(account.session_id, terms.symbol),
+        of,
+        feed,
+        quote,
+        _price(terms, quote),
+        book.limits.of(account.account_id, terms.symbol),
+        valued(book, account),
+        book.markets.rates(account.session_id).factor(of.quote, account.currency, Way.BUY),
         position,
         resting,
-        terms.reduce_only or reduces(position, terms.signed_size + resting),
+        abs(position + added),
+        terms.reduce_only or reduces(position, added),
         terms.reduce_only and (origin is OrderOrigin.RISK or (bool(terms.parent_id) and not held)),
         held,
     )
+
+
+def _price(terms: Terms, quote: Quote | None) -> int:
+    asked = terms.limit or terms.stop
+    if asked is not None or quote is None:
+        return asked or 0
+    return quote.ask if terms.side is Side.BUY else quote.bid

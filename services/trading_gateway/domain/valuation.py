@@ -10,18 +10,25 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from services.errors import FxError
 from services.market.instruments import Instrument, instrument
-from services.money.conversion import ExactAmount, Way, convert
-from services.money.rounding import Rounding
+from services.money.conversion import Way
+from services.money.currencies import CURRENCIES
+from services.money.rounding import divide, power_of_ten
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.events import AccountView, PositionView
 from services.trading_gateway.domain.positions import Position
 
 if TYPE_CHECKING:
     from services.trading_gateway.domain.book import Book
+
+
+class Exchange(Protocol):
+    """What currencies come to in one another."""
+
+    def factor(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
+        """Numerator and denominator of one unit; None where no quote leads there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,36 +57,76 @@ def position_view(book: Book, position: Position) -> PositionView:
     price = closing_price(book, account.session_id, position.symbol, position.size)
     if price is None:
         return PositionView(position, account.currency, None, None)
-    of = instrument(position.symbol)
-    profit = ExactAmount(position.size * price - position.cost, cost_digits(of), of.quote)
+    rates = book.markets.rates(account.session_id)
     return PositionView(
         position,
         account.currency,
-        _posted(book, account, profit),
-        margin(book, account, of, abs(position.size), price),
+        profit(account, position, price, rates),
+        margin_at(book, account, position, price, rates),
     )
+
+
+def profit(account: Account, position: Position, price: int, rates: Exchange) -> int | None:
+    """Minor units that closing a position at `price` would realise; None when it cannot be converted."""
+    of = instrument(position.symbol)
+    raw = position.size * price - position.cost
+    way = Way.BUY if raw < 0 else Way.SELL
+    factor = rates.factor(of.quote, account.currency, way)
+    if factor is None:
+        return None
+    return divide(raw * factor[0] * _UNITS[account.currency], factor[1] * power_of_ten(cost_digits(of)))
+
+
+def margin_at(book: Book, account: Account, position: Position, price: int, rates: Exchange) -> int | None:
+    """Minor units held for a position at `price`, rounded up; None when it cannot be converted."""
+    of = instrument(position.symbol)
+    factor = rates.factor(of.quote, account.currency, Way.BUY)
+    if factor is None:
+        return None
+    rate = book.limits.of(account.account_id, of.symbol).margin_rate
+    raw, share = abs(position.size) * price * rate.numerator, (factor[0], factor[1] * rate.denominator)
+    return reserve(account, raw, cost_digits(of), share)
+
+
+@dataclass(frozen=True, slots=True)
+class Valued:
+    """An account at one state of the market: itself, its open positions and its exposure by currency."""
+
+    view: AccountView
+    positions: dict[str, PositionView]
+    exposures: dict[str, Exposure]
+
+
+def valued(book: Book, account: Account) -> Valued:
+    """An account valued at the quotes of its scope. Kept until anything that it rests on has changed: many
+    orders are checked against one state of the market.
+    """
+    held = book.positions.get(account.account_id, {})
+    rates = book.markets.rates(account.session_id)
+    rests_on = (account, tuple(held.values()), rates.goods(), book.limits.version)
+    known = book.valued.get(account.account_id)
+    if known is not None and known[0] == rests_on:
+        return known[1]
+    views = {symbol: position_view(book, each) for symbol, each in held.items() if not each.flat}
+    view = AccountView(
+        account,
+        unrealised=sum(each.unrealised or 0 for each in views.values()),
+        margin=sum(each.margin or 0 for each in views.values()),
+    )
+    found = Valued(view, views, exposures(book, held.values(), account.session_id))
+    book.valued[account.account_id] = rests_on, found
+    return found
 
 
 def account_view(book: Book, account: Account) -> AccountView:
     """An account valued at the quotes of its scope."""
-    views = [position_view(book, each) for each in book.positions_of(account.account_id)]
-    return AccountView(
-        account,
-        unrealised=sum(each.unrealised or 0 for each in views),
-        margin=sum(each.margin or 0 for each in views),
-    )
-
-
-def margin(book: Book, account: Account, of: Instrument, size: int, price: int) -> int | None:
-    """Minor units held for `size` at `price`, rounded up; None when it cannot be converted."""
-    rate_raw, rate_digits = exact(of)
-    amount = ExactAmount(size * price * rate_raw, cost_digits(of) + rate_digits, of.quote)
-    return _posted(book, account, amount, Way.BUY, Rounding.UP)
+    return valued(book, account).view
 
 
 def notional(book: Book, account: Account, of: Instrument, size: int, price: int) -> int | None:
     """Minor units that `size` at `price` costs, rounded up; None when it cannot be converted."""
-    return _posted(book, account, ExactAmount(size * price, cost_digits(of), of.quote), Way.BUY, Rounding.UP)
+    factor = book.markets.rates(account.session_id).factor(of.quote, account.currency, Way.BUY)
+    return None if factor is None else reserve(account, size * price, cost_digits(of), factor)
 
 
 def exposures(book: Book, positions: Iterable[Position], scope: str) -> dict[str, Exposure]:
@@ -97,20 +144,37 @@ def exposures(book: Book, positions: Iterable[Position], scope: str) -> dict[str
 
 def worth(book: Book, account: Account, exposure: Exposure) -> int | None:
     """Minor units of an exposure's size in the account currency, rounded up."""
-    amount = ExactAmount(abs(exposure.raw), exposure.digits, exposure.currency)
-    return _posted(book, account, amount, Way.BUY, Rounding.UP)
+    factor = book.markets.rates(account.session_id).factor(exposure.currency, account.currency, Way.BUY)
+    if factor is None:
+        return None
+    return reserve(account, abs(exposure.raw), exposure.digits, factor)
 
 
-def no_rate(book: Book, account: Account, of: Instrument) -> str:
-    """Why amounts in an instrument's quote currency cannot be brought into the account's; empty when they
-    can.
-    """
-    try:
-        rates = book.markets.rates(account.session_id)
-        convert(ExactAmount(0, 0, of.quote), account.currency, rates, Way.BUY)
-    except FxError as failure:
-        return failure.detail
-    return ""
+def convertible(book: Book, account: Account, of: Instrument) -> bool:
+    """True when amounts in an instrument's quote currency can be brought into the account's."""
+    rates = book.markets.rates(account.session_id)
+    return rates.factor(of.quote, account.currency, Way.BUY) is not None
+
+
+def exposure_with(
+    book: Book, account: Account, before: Exposure | None, of: Instrument, code: str, signed_size: int
+) -> Exposure:
+    """Net exposure to one of an instrument's currencies if `signed_size` more of it were held."""
+    held = book.position(account.account_id, of.symbol).size
+    if code == of.base:
+        return _plus(before, code, signed_size, of.size_digits)
+    scope, then = account.session_id, held + signed_size
+    owed = then * (closing_price(book, scope, of.symbol, then) or 0)
+    owes = held * (closing_price(book, scope, of.symbol, held) or 0)
+    return _plus(before, code, owes - owed, cost_digits(of))
+
+
+def _plus(before: Exposure | None, code: str, raw: int, digits: int) -> Exposure:
+    if before is None:
+        return Exposure(code, raw, digits)
+    finest = max(before.digits, digits)
+    known = before.raw * power_of_ten(finest - before.digits)
+    return Exposure(code, known + raw * power_of_ten(finest - digits), finest)
 
 
 def cost_digits(of: Instrument) -> int:
@@ -118,35 +182,24 @@ def cost_digits(of: Instrument) -> int:
     return of.size_digits + of.digits
 
 
-def exact(of: Instrument) -> tuple[int, int]:
-    """The margin rate as (raw, digits)."""
-    sign, digits, exponent = of.margin_rate.as_tuple()
-    if sign or not isinstance(exponent, int):
-        raise ValueError(f"margin rate of {of.symbol}: {of.margin_rate}")
-    whole = int("".join(map(str, digits)))
-    return (whole, -exponent) if exponent <= 0 else (int(whole * 10**exponent), 0)
+def reserve(account: Account, raw: int, digits: int, factor: tuple[int, int]) -> int:
+    """Minor units of raw × 10^-digits (not below zero) × factor, rounded up: as `convert` would, with whole
+    numbers only.
+    """
+    down: int = -raw * factor[0] * _UNITS[account.currency] // (factor[1] * power_of_ten(digits))
+    return -down
 
 
-def _posted(
-    book: Book,
-    account: Account,
-    amount: ExactAmount,
-    way: Way | None = None,
-    rounding: Rounding = Rounding.HALF_EVEN,
-) -> int | None:
-    try:
-        rates = book.markets.rates(account.session_id)
-        return convert(amount, account.currency, rates, way, rounding).money.raw
-    except FxError:
-        return None
+_UNITS = {code: 10**each.digits for code, each in CURRENCIES.items()}
+"""Minor units of one of a currency."""
 
 
 def _netted(totals: Counter[tuple[str, int]]) -> dict[str, Exposure]:
     """One figure per currency, at the finest scale met."""
     netted: dict[str, Exposure] = {}
-    for currency in sorted({currency for currency, _ in totals}):
-        parts = {digits: raw for (of, digits), raw in totals.items() if of == currency}
+    for code in sorted({code for code, _ in totals}):
+        parts = {digits: raw for (of, digits), raw in totals.items() if of == code}
         finest = max(parts)
         raw = sum(int(part * 10 ** (finest - digits)) for digits, part in parts.items())
-        netted[currency] = Exposure(currency, raw, finest)
+        netted[code] = Exposure(code, raw, finest)
     return netted

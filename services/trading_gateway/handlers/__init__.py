@@ -1,7 +1,8 @@
 """Use cases of trading: one method per RPC or consumed event, on ports only.
 
-`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `accounts`,
-`reading` (ticks), `signals`, `interleaving` (both), `lockstep`, `trailing`, `following` (the feed).
+`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `storms` (orders
+beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`, `interleaving` (both), `lockstep`,
+`trailing`, `following` (the feed).
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
@@ -12,7 +13,9 @@ from services.trading_gateway.handlers.lockstep import Lockstep
 from services.trading_gateway.handlers.orders import Orders
 from services.trading_gateway.handlers.progress import Progress
 from services.trading_gateway.handlers.reading import Reading
+from services.trading_gateway.handlers.risk_limits import RiskLimits
 from services.trading_gateway.handlers.signals import Signals
+from services.trading_gateway.handlers.storms import Storms
 from services.trading_gateway.handlers.trailing import Trailing
 
 __all__ = [
@@ -24,6 +27,8 @@ __all__ = [
     "Orders",
     "Progress",
     "Reading",
+    "RiskLimits",
     "Signals",
+    "Storms",
     "Trailing",
 ]

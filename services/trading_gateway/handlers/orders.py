@@ -25,7 +25,7 @@ from services.trading_gateway.domain.values import OrderStatus, OrderType, Side,
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import FillQuery, MarketData, OrderQuery
 
-_OURS = re.compile(r"s-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}")
+_OURS = re.compile(r"[sm]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}")
 """Keys of automatic orders; nobody else may take them."""
 BOOK_AGE_NS = 2_000_000_000
 """A book further in market time from the quote than this is not walked."""
@@ -204,7 +204,11 @@ class Orders:
         """What checks and venue need to know; asks market data for quotes or depth where they matter."""
         scope, book = account.session_id, self._desk.engine.book
         feed = book.markets.feed(scope, terms.symbol)
-        if feed is None or feed.state.quote is None or valuation.no_rate(book, account, feed.instrument):
+        if (
+            feed is None
+            or feed.state.quote is None
+            or not valuation.convertible(book, account, feed.instrument)
+        ):
             await self.ask_quotes()
         if terms.type is OrderType.MARKET or terms.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
             depth = await self.depth(account, terms.symbol, terms.side, terms.size)
@@ -264,7 +268,11 @@ class Orders:
         risk = self._desk.tracer.start("check risk", account_id=account.account_id, symbol=terms.symbol)
         with risk, self._desk.step() as engine:
             time_ns = self._desk.time(account.session_id)
-            placed = engine.place(PlaceOrder(time_ns, account.account_id, key, terms, facts=facts))
+            asked = PlaceOrder(time_ns, account.account_id, key, terms, facts=facts)
+            if (away := engine.turned_away(asked)) is not None:
+                risk.note(outcome=away.reason)
+                raise FxError(Kind.FAILED_PRECONDITION, away.reason, away.detail)
+            placed = engine.place(asked)
             risk.note(outcome=placed.reason or "PASSED")
         await self._desk.settle()
         return _taken(await self.get(placed.order_id))

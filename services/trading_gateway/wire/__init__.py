@@ -15,6 +15,7 @@ from services.trading_gateway.wire.books import (
 )
 from services.trading_gateway.wire.events import causes, event
 from services.trading_gateway.wire.ledger import reconciliation, transaction
+from services.trading_gateway.wire.limits import limit_change, wanted_limits
 from services.trading_gateway.wire.requests import fill_query, order_query, terms, trading_state
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "fill",
     "fill_query",
     "ledger_entry",
+    "limit_change",
     "order",
     "order_query",
     "position",
@@ -33,4 +35,5 @@ __all__ = [
     "terms",
     "trading_state",
     "transaction",
+    "wanted_limits",
 ]

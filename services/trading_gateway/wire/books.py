@@ -10,7 +10,7 @@ from fxmesh.types.v1 import market_pb2 as types_pb2
 from services.market.instruments import Instrument, instrument
 from services.money.currencies import currency
 from services.money.decimals import format_decimal, format_trimmed
-from services.money.rounding import divide
+from services.money.rounding import Rounding, divide
 from services.trading_gateway.domain.events import AccountView, PositionView
 from services.trading_gateway.domain.exposure import RiskState
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
@@ -133,6 +133,13 @@ def position(view: PositionView) -> trading_pb2.Position:
     )
 
 
+def margin_level(view: AccountView) -> str:
+    """Equity as a share of the margin held, four decimals rounded down; empty without margin."""
+    if not view.margin:
+        return ""
+    return format_trimmed(divide(view.equity * 10_000, view.margin, Rounding.FLOOR), 4)
+
+
 def account(view: AccountView) -> trading_pb2.Account:
     """An account at the quotes of the moment."""
     value, code = view.account, view.account.currency
@@ -143,6 +150,8 @@ def account(view: AccountView) -> trading_pb2.Account:
         equity=money(view.equity, code),
         margin_used=money(view.margin, code),
         margin_available=money(view.equity - view.margin, code),
+        margin_level=margin_level(view),
+        margin_called=value.margin_called,
         unrealised_profit=money(view.unrealised, code),
         realised_profit=money(value.realised, code),
         commission_paid=money(value.commission, code),
@@ -183,7 +192,14 @@ def risk_state(value: RiskState) -> trading_pb2.RiskState:
         trading_state=STATE[value.account.trading_state],
         state_reason=value.account.state_reason,
         limits=[
-            trading_pb2.RiskLimit(name=each.name, limit=each.limit, used=each.used, unit=each.unit)
+            trading_pb2.RiskLimit(
+                name=each.name,
+                limit=each.limit,
+                used=each.used,
+                unit=each.unit,
+                symbol=each.symbol,
+                set_at_run_time=each.set_at_run_time,
+            )
             for each in value.limits
         ],
         currency_exposure=value.exposure,

@@ -11,14 +11,18 @@ from services.runtime.bus.events import event_type
 from services.trading_gateway.domain.events import (
     AccountChanged,
     Event,
+    MarginCallChanged,
     OrderChanged,
+    OrdersRefused,
     OrderStep,
     PositionChanged,
+    PositionStoppedOut,
+    RiskLimitChanged,
     TradeExecuted,
     TradingStateChanged,
 )
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.wire import books
+from services.trading_gateway.wire import books, limits
 from services.wire.times import timestamp
 
 _ORDER_EVENTS = {
@@ -44,6 +48,14 @@ def event(value: Event) -> Message:
             return _account_changed(value)
         case TradingStateChanged():
             return _trading_state_changed(value)
+        case MarginCallChanged():
+            return _margin_call_changed(value)
+        case PositionStoppedOut():
+            return _position_stopped_out(value)
+        case OrdersRefused():
+            return _orders_refused(value)
+        case RiskLimitChanged():
+            return _risk_limit_changed(value)
 
 
 def causes(told: Sequence[Event]) -> Iterator[str | None]:
@@ -62,7 +74,7 @@ def causes(told: Sequence[Event]) -> Iterator[str | None]:
                 fill = _id(_trade_executed(value))
             case PositionChanged() | AccountChanged():
                 yield fill if value.by_fill else None
-            case TradingStateChanged():
+            case _:
                 yield None
 
 
@@ -126,4 +138,53 @@ def _trading_state_changed(value: TradingStateChanged) -> Message:
         reason=value.reason,
         time=timestamp(value.time_ns),
         everywhere=value.everywhere,
+    )
+
+
+def _margin_call_changed(value: MarginCallChanged) -> Message:
+    view = value.view
+    account, code = view.account, view.account.currency
+    return events_pb2.MarginCallChanged(
+        account_id=account.account_id,
+        revision=account.revision,
+        raised=value.raised,
+        equity=books.money(view.equity, code),
+        margin_used=books.money(view.margin, code),
+        margin_level=books.margin_level(view),
+        time=timestamp(value.time_ns),
+    )
+
+
+def _position_stopped_out(value: PositionStoppedOut) -> Message:
+    account, position = value.account, value.position
+    code = account.account.currency
+    return events_pb2.PositionStoppedOut(
+        account_id=account.account.account_id,
+        order_id=value.order_id,
+        position=books.position(position),
+        equity=books.money(account.equity, code),
+        margin_used=books.money(account.margin, code),
+        margin_level=books.margin_level(account),
+        time=timestamp(value.time_ns),
+    )
+
+
+def _orders_refused(value: OrdersRefused) -> Message:
+    return events_pb2.OrdersRefused(
+        account_id=value.account_id,
+        revision=value.revision,
+        reason=value.reason,
+        count=value.count,
+        since=timestamp(value.since_ns),
+        time=timestamp(value.time_ns),
+    )
+
+
+def _risk_limit_changed(value: RiskLimitChanged) -> Message:
+    change = value.change
+    return events_pb2.RiskLimitChanged(
+        account_id=change.account_id,
+        number=change.number,
+        change=limits.limit_change(change),
+        time=timestamp(change.time_ns),
     )

@@ -129,6 +129,16 @@ def transaction_position(request: service_pb2.ListTransactionsRequest) -> int:
     return _position(request.page_token, *transaction_filters(request)) or 0
 
 
+def limit_change_filters(request: service_pb2.ListRiskLimitChangesRequest) -> tuple[object, ...]:
+    """What a page token of this list is bound to."""
+    return ("limit_changes", request.account_id)
+
+
+def limit_change_position(request: service_pb2.ListRiskLimitChangesRequest) -> int | None:
+    """The change before which the page begins; None for the newest. Raises FxError `BAD_PAGE_TOKEN`."""
+    return _position(request.page_token, *limit_change_filters(request))
+
+
 def _position(token: str, *filters: object) -> int | None:
     position = decode_token(token, *filters)
     return None if position is None else int(position[0])

@@ -88,3 +88,24 @@ def test_the_kill_switch_does_not_guess_whom_an_argument_means(typed: Fxmesh, co
     assert (done.code, done.out) == (2, "")
     assert f"Did you mean `fxmesh {command} --account demo`?" in done.err
     assert "nothing was sent" in done.err
+
+
+def test_limits_are_set_shown_and_audited(fxmesh: Fxmesh, account: str) -> None:
+    done = fxmesh("risk", account, "--set", "order_notional=100", "--set", "leverage=5", "--reason", "news")
+    assert (done.code, done.err) == (0, "")
+    assert "order notional" in done.out and "100.00" in done.out
+    shown = fxmesh("risk", account, "--json").data["riskState"]["limits"]
+    assert {each["name"]: each["limit"] for each in shown if each.get("setAtRunTime")} == {
+        "leverage": "5",
+        "order_notional": "100.00",
+    }
+    assert fxmesh("risk", account, "--set", "order_notional=", "--symbol", "EURUSD").out.startswith("Nothing")
+    assert fxmesh("risk", account, "--set", "order_notional=").code == 0
+    changes = fxmesh("risk", account, "--changes")
+    assert changes.code == 0
+    assert "news" in changes.out and "operator" in changes.out
+    assert len(fxmesh("risk", account, "--changes", "--json").data["changes"]) == 3
+    wrong = fxmesh("risk", account, "--set", "sizes=1")
+    assert (wrong.code, "order_notional" in wrong.err) == (2, True)
+    refused = fxmesh("risk", account, "--set", "daily_loss=2", "--json")
+    assert refused.error["reason"] == "VALIDATION_FAILED"

@@ -154,6 +154,25 @@ async def set_auto_trade(platform: Platform, twice: Twice) -> None:
     assert await now() is False
 
 
+async def set_risk_limits(platform: Platform, twice: Twice) -> None:
+    account = await opened(platform)
+
+    def wanted(leverage: str) -> pb.SetRiskLimitsRequest:
+        name = trading_pb2.RISK_LIMIT_NAME_LEVERAGE
+        setting = trading_pb2.RiskLimitSetting(name=name, value=leverage)
+        return pb.SetRiskLimitsRequest(request_id=key(), account_id=account, limits=[setting])
+
+    async def loosen() -> None:
+        await platform.trading.SetRiskLimits(wanted("7"))
+
+    async def audit() -> list[str]:
+        asked = pb.ListRiskLimitChangesRequest(account_id=account)
+        return [each.new_value for each in (await platform.trading.ListRiskLimitChanges(asked)).changes]
+
+    await twice.late(wanted("5"), loosen, audit)
+    assert await audit() == ["7", "5"]
+
+
 CASES: Mapping[str, Case] = {
     "OpenAccount": open_account,
     "PlaceOrder": place_order,
@@ -163,4 +182,5 @@ CASES: Mapping[str, Case] = {
     "ClosePosition": close_position,
     "SetTradingState": set_trading_state,
     "SetAutoTrade": set_auto_trade,
+    "SetRiskLimits": set_risk_limits,
 }

@@ -17,7 +17,8 @@ from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Changes, JournalEntry
 from services.trading_gateway.domain.fills import Fill
 from services.trading_gateway.domain.financing_table import FinancingTable, Rates
-from services.trading_gateway.domain.inputs import Facts, TicksRead
+from services.trading_gateway.domain.inputs import Facts, SetLimits, TicksRead
+from services.trading_gateway.domain.limits import LimitName, LimitSetting
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import reconcile
@@ -25,7 +26,7 @@ from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import LedgerKind, OrderType, Side, TimeInForce, TriggerSide
-from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, Floor, batch
+from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, START, Floor, batch
 
 FINANCED = ("EURUSD", "EURJPY")
 OVERNIGHT = FinancingTable({symbol: (Rates(date(2000, 1, 1), -25_000, 5_000),) for symbol in FINANCED})
@@ -46,6 +47,7 @@ class Walk:
         self.floor.open()
         self.floor.open("pounds", currency="GBP")
         self.floor.open("replay-r1", scope="r1")
+        self.thin()
         for symbol in MARKETS:
             self.ticks(symbol)
 
@@ -65,6 +67,14 @@ class Walk:
         self.floor.engine.journal.mark_all()
         self.floor.settle()
         return self.floor
+
+    def thin(self) -> None:
+        """An account that is called and stopped out at levels that it comes to all the time."""
+        self.floor.open("thin", currency="EUR", deposit=300_000)
+        levels = ((LimitName.MARGIN_CALL, 1_600_000), (LimitName.STOP_OUT, 1_300_000))
+        settings = tuple(LimitSetting("thin", "", *each) for each in levels)
+        self.floor.engine.set_limits(SetLimits(START, "thin", settings, "key:ada", "", START))
+        self.floor.settle()
 
     def hold_overnight(self) -> None:
         """Trade until a position is open that is financed, and keep it past the next roll."""
@@ -101,7 +111,7 @@ class Walk:
 
     def order(self, key: str) -> None:
         random, symbol = self.random, self.random.choice(tuple(MARKETS))
-        account = random.choice(("demo", "pounds", "replay-r1"))
+        account = random.choice(("demo", "pounds", "thin", "replay-r1"))
         if account == "replay-r1":
             symbol = "EURUSD"
         self.ticks(symbol, "r1" if account == "replay-r1" else "syn-1")
@@ -251,6 +261,7 @@ def test_the_journal_and_the_ticks_give_the_same_books_byte_for_byte(seed: int) 
     assert books(again.book, stored) == books(floor.engine.book, floor.stored)
     assert events(stored) == events(floor.stored)
     assert stored[0].journal == journal
+    assert again.book.limits.set_for("thin") == floor.engine.book.limits.set_for("thin")
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -281,3 +292,11 @@ def ticks_of(batches: list[TickBatch]) -> Callable[[TicksRead], TickBatch]:
         return merge(parts)
 
     return find
+
+
+def test_the_runs_come_to_margin_calls_and_stop_outs() -> None:
+    journal = [
+        entry.kind for seed in range(4) for changes in Walk(seed).run(200).stored for entry in changes.journal
+    ]
+    assert journal.count("MarginCalled") > 4
+    assert journal.count("StoppedOut") > 2

@@ -5,9 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from services.errors import FxError, Kind
 from services.trading_gateway.config import Settings
+from services.trading_gateway.domain.limits import LimitName
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus, OrderType, Side, TradingState
 from tests.trading_gateway.kit import REPLAY_SESSION
@@ -155,3 +157,55 @@ async def test_a_halt_of_all_holds_for_accounts_opened_later_until_all_resume(wo
     again = replay(conduct.rules, conduct.policy, journal, lambda read: ticks[read.session_id])
     assert again.book.accounts == world.desk.engine.book.accounts
     assert again.book.standing == world.desk.engine.book.standing
+
+
+async def test_limits_outlive_a_restart_and_say_who_set_them(world: World) -> None:
+    wanted = ((LimitName.ORDER_NOTIONAL, "500"),)
+    (change,) = await world.limits.set("r1", "demo", "", wanted, "new desk", "key:ada")
+    assert await world.limits.set("r1", "demo", "", wanted, "new desk", "key:ada") == [change]
+    assert (change.changed_by, change.wall_ns) == ("key:ada", world.clock.now_ns())
+    assert await world.limits.set("r2", "demo", "", wanted, "again", "key:bob") == []
+    with pytest.raises(FxError, match="REQUEST_ID_REUSED"):
+        await world.limits.set("r1", "demo", "EURUSD", wanted, "new desk", "key:ada")
+    with pytest.raises(FxError, match="UNKNOWN_ACCOUNT"):
+        await world.limits.set("r3", "nobody", "", wanted, "", "key:ada")
+    await world.restart()
+    await world.tick(("1.10000", "1.10010"))
+    with pytest.raises(FxError, match="NOTIONAL_LIMIT"):
+        await world.place("a", Side.BUY)
+    (later,) = await world.limits.set("r4", "demo", "", ((LimitName.ORDER_NOTIONAL, ""),), "", "key:bob")
+    assert (later.number, later.old, later.new) == (2, "500.00", "")
+    assert await world.limits.changes("demo", None, 10) == [later, change]
+    assert (await world.place("b", Side.BUY)).status is OrderStatus.FILLED
+
+
+async def test_refusals_beyond_the_rate_are_stored_together(world: World) -> None:
+    await world.limits.set("r1", "demo", "", ((LimitName.ORDERS_PER_SECOND, "1"),), "", "key:ada")
+    await world.place("a", Side.BUY)
+    commits = world.counts.commits
+    for number in range(5):
+        with pytest.raises(FxError, match="ORDER_RATE"):
+            await world.place(f"b{number}", Side.BUY)
+    assert world.counts.commits == commits  # nothing is written for each of them
+    await world.storms.tell()
+    await world.storms.tell()
+    assert world.counts.commits == commits + 1
+    assert (await world.accounts.risk_state("demo")).refusals == {"ORDER_RATE": 5}
+    await world.tick(("1.10000", "1.10010"), ("1.10000", "1.10010"))
+    assert (await world.place("b0", Side.BUY)).status is OrderStatus.FILLED  # the key was left free
+
+
+async def test_the_books_are_proved_from_what_is_stored(world: World) -> None:
+    await world.place("a", Side.BUY, "10000")
+    await world.place("b", Side.SELL, "4000")
+    proof = await world.accounts.reconcile("demo")
+    assert (proof.reconciled, proof.fills, proof.transactions) == (True, 2, 3)
+    assert [each.number for each in await world.accounts.transactions("demo", 1, 10)] == [2, 3]
+
+    def spoil(connection: sa.Connection) -> None:
+        body = sa.func.replace(world.schema.transactions.c.body, "-10000", "-10001")
+        connection.execute(world.schema.transactions.update().values(body=body))
+
+    await world.database.write(spoil)
+    proof = await world.accounts.reconcile("demo")
+    assert {each.name for each in proof.lines if not each.equal} == {"transactions out of balance"}

@@ -33,7 +33,18 @@ from tests.trading_gateway.kit import REPLAY_SESSION, START
 from tests.trading_gateway.world import World
 
 CRASHED = FxError(Kind.UNAVAILABLE, "STORE_UNAVAILABLE", "the process is gone")
-TABLES = ("orders", "fills", "ledger", "positions", "accounts", "decisions", "signals", "answers", "outbox")
+TABLES = (
+    "orders",
+    "fills",
+    "ledger",
+    "transactions",
+    "positions",
+    "accounts",
+    "decisions",
+    "signals",
+    "answers",
+    "outbox",
+)
 
 
 class CrashingStore(SqliteTradingStore):

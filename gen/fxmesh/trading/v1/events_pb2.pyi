@@ -384,3 +384,167 @@ class TradingStateChanged(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TradingStateChanged: _TypeAlias = TradingStateChanged  # noqa: Y015
+
+@_typing.final
+class MarginCallChanged(_message.Message):
+    """Equity fell below the account's margin call level, or is above it again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    RAISED_FIELD_NUMBER: _builtins.int
+    EQUITY_FIELD_NUMBER: _builtins.int
+    MARGIN_USED_FIELD_NUMBER: _builtins.int
+    MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    revision: _builtins.int
+    raised: _builtins.bool
+    """False: above the level again, or nothing is held any more."""
+    equity: _builtins.str
+    margin_used: _builtins.str
+    margin_level: _builtins.str
+    """Equity as a share of margin_used; empty without margin."""
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        raised: _builtins.bool = ...,
+        equity: _builtins.str = ...,
+        margin_used: _builtins.str = ...,
+        margin_level: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "equity", b"equity", "margin_level", b"margin_level", "margin_used", b"margin_used", "raised", b"raised", "revision", b"revision", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MarginCallChanged: _TypeAlias = MarginCallChanged  # noqa: Y015
+
+@_typing.final
+class PositionStoppedOut(_message.Message):
+    """Equity fell below the account's stop-out level: a position is closed at market, the largest loss first. The order's own
+    events follow.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    EQUITY_FIELD_NUMBER: _builtins.int
+    MARGIN_USED_FIELD_NUMBER: _builtins.int
+    MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    order_id: _builtins.str
+    """The order that closes it."""
+    equity: _builtins.str
+    margin_used: _builtins.str
+    margin_level: _builtins.str
+    @_builtins.property
+    def position(self) -> _trading_pb2.Position:
+        """Position and account as they were before."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        position: _trading_pb2.Position | None = ...,
+        equity: _builtins.str = ...,
+        margin_used: _builtins.str = ...,
+        margin_level: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "equity", b"equity", "margin_level", b"margin_level", "margin_used", b"margin_used", "order_id", b"order_id", "position", b"position", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PositionStoppedOut: _TypeAlias = PositionStoppedOut  # noqa: Y015
+
+@_typing.final
+class OrdersRefused(_message.Message):
+    """Orders beyond the account's order rate, and amendments, that were refused and left nothing else behind: told together,
+    about once a second. Every other refusal is an OrderRejected of its own.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    COUNT_FIELD_NUMBER: _builtins.int
+    SINCE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    revision: _builtins.int
+    reason: _builtins.str
+    """As on OrderRejected."""
+    count: _builtins.int
+    @_builtins.property
+    def since(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the first and the last of them."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        revision: _builtins.int = ...,
+        reason: _builtins.str = ...,
+        count: _builtins.int = ...,
+        since: _timestamp_pb2.Timestamp | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["since", b"since", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "count", b"count", "reason", b"reason", "revision", b"revision", "since", b"since", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OrdersRefused: _TypeAlias = OrdersRefused  # noqa: Y015
+
+@_typing.final
+class RiskLimitChanged(_message.Message):
+    """A limit was set at run time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    NUMBER_FIELD_NUMBER: _builtins.int
+    CHANGE_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    number: _builtins.int
+    """As in the audit."""
+    @_builtins.property
+    def change(self) -> _trading_pb2.RiskLimitChange: ...
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        number: _builtins.int = ...,
+        change: _trading_pb2.RiskLimitChange | None = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["change", b"change", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "change", b"change", "number", b"number", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskLimitChanged: _TypeAlias = RiskLimitChanged  # noqa: Y015

@@ -1089,6 +1089,114 @@ class GetRiskStateResponse(_message.Message):
 Global___GetRiskStateResponse: _TypeAlias = GetRiskStateResponse  # noqa: Y015
 
 @_typing.final
+class SetRiskLimitsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    LIMITS_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    account_id: _builtins.str
+    symbol: _builtins.str
+    """Empty: for all symbols that have none of their own."""
+    reason: _builtins.str
+    """Why, for the audit."""
+    @_builtins.property
+    def limits(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.RiskLimitSetting]: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        limits: _abc.Iterable[_trading_pb2.RiskLimitSetting] | None = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "limits", b"limits", "reason", b"reason", "request_id", b"request_id", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRiskLimitsRequest: _TypeAlias = SetRiskLimitsRequest  # noqa: Y015
+
+@_typing.final
+class SetRiskLimitsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RISK_STATE_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def risk_state(self) -> _trading_pb2.RiskState: ...
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.RiskLimitChange]:
+        """What this request changed; a limit that had the value already is not among them."""
+
+    def __init__(
+        self,
+        *,
+        risk_state: _trading_pb2.RiskState | None = ...,
+        changes: _abc.Iterable[_trading_pb2.RiskLimitChange] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["risk_state", b"risk_state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "risk_state", b"risk_state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetRiskLimitsResponse: _TypeAlias = SetRiskLimitsResponse  # noqa: Y015
+
+@_typing.final
+class ListRiskLimitChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    page_size: _builtins.int
+    page_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRiskLimitChangesRequest: _TypeAlias = ListRiskLimitChangesRequest  # noqa: Y015
+
+@_typing.final
+class ListRiskLimitChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGES_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.RiskLimitChange]: ...
+    def __init__(
+        self,
+        *,
+        changes: _abc.Iterable[_trading_pb2.RiskLimitChange] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRiskLimitChangesResponse: _TypeAlias = ListRiskLimitChangesResponse  # noqa: Y015
+
+@_typing.final
 class GetSessionProgressRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -130,6 +130,16 @@ class TradingServiceStub:
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateResponse.FromString,
                 _registered_method=True)
+        self.SetRiskLimits = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/SetRiskLimits',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.SetRiskLimitsRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.SetRiskLimitsResponse.FromString,
+                _registered_method=True)
+        self.ListRiskLimitChanges = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/ListRiskLimitChanges',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.FromString,
+                _registered_method=True)
         self.GetSessionProgress = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/GetSessionProgress',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetSessionProgressRequest.SerializeToString,
@@ -178,6 +188,8 @@ class TradingServiceServicer:
         """Checks, makes durable and sends an order. Returns once the intent is durable; the answer shows the order as far as
         it has come. FAILED_PRECONDITION with the pre-trade check's reason when refused; ALREADY_EXISTS
         DUPLICATE_CLIENT_ORDER_ID when the key was used for a different order; the same order again returns the first one.
+        Beyond the account's order rate a refusal, ORDER_RATE or the reason it has anyway, leaves no order behind and its key
+        free (event OrdersRefused).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -281,6 +293,21 @@ class TradingServiceServicer:
 
     def GetRiskState(self, request, context):
         """Limits, their use, exposure and refusals of an account.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetRiskLimits(self, request, context):
+        """Sets limits of an account, or of one symbol of it, until they are set again; each change is audited and published.
+        NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT UNKNOWN_SYMBOL or VALIDATION_FAILED naming the limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRiskLimitChanges(self, request, context):
+        """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -400,6 +427,16 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.GetRiskState,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateResponse.SerializeToString,
+            ),
+            'SetRiskLimits': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetRiskLimits,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.SetRiskLimitsRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.SetRiskLimitsResponse.SerializeToString,
+            ),
+            'ListRiskLimitChanges': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRiskLimitChanges,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.SerializeToString,
             ),
             'GetSessionProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSessionProgress,
@@ -926,6 +963,60 @@ class TradingService:
             '/fxmesh.trading.v1.TradingService/GetRiskState',
             fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateRequest.SerializeToString,
             fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetRiskLimits(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/SetRiskLimits',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.SetRiskLimitsRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.SetRiskLimitsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListRiskLimitChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/ListRiskLimitChanges',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -28,6 +28,8 @@ class TradingServiceStub:
     """Checks, makes durable and sends an order. Returns once the intent is durable; the answer shows the order as far as
     it has come. FAILED_PRECONDITION with the pre-trade check's reason when refused; ALREADY_EXISTS
     DUPLICATE_CLIENT_ORDER_ID when the key was used for a different order; the same order again returns the first one.
+    Beyond the account's order rate a refusal, ORDER_RATE or the reason it has anyway, leaves no order behind and its key
+    free (event OrdersRefused).
     """
     AmendOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.AmendOrderRequest, _service_pb2.AmendOrderResponse]
     """Changes size or prices of a working order; with the values it has already it stays at its revision.
@@ -66,6 +68,12 @@ class TradingServiceStub:
     """
     GetRiskState: _aio.UnaryUnaryMultiCallable[_service_pb2.GetRiskStateRequest, _service_pb2.GetRiskStateResponse]
     """Limits, their use, exposure and refusals of an account."""
+    SetRiskLimits: _aio.UnaryUnaryMultiCallable[_service_pb2.SetRiskLimitsRequest, _service_pb2.SetRiskLimitsResponse]
+    """Sets limits of an account, or of one symbol of it, until they are set again; each change is audited and published.
+    NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT UNKNOWN_SYMBOL or VALIDATION_FAILED naming the limit.
+    """
+    ListRiskLimitChanges: _aio.UnaryUnaryMultiCallable[_service_pb2.ListRiskLimitChangesRequest, _service_pb2.ListRiskLimitChangesResponse]
+    """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT."""
     GetSessionProgress: _aio.UnaryUnaryMultiCallable[_service_pb2.GetSessionProgressRequest, _service_pb2.GetSessionProgressResponse]
     """How far trading is with a session. It is done with a replay once each feed says so, as many signals came as
     AnalysisService/GetSessionProgress names, and none is undecided. NOT_FOUND UNKNOWN_SESSION before it is announced.
@@ -120,6 +128,8 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         """Checks, makes durable and sends an order. Returns once the intent is durable; the answer shows the order as far as
         it has come. FAILED_PRECONDITION with the pre-trade check's reason when refused; ALREADY_EXISTS
         DUPLICATE_CLIENT_ORDER_ID when the key was used for a different order; the same order again returns the first one.
+        Beyond the account's order rate a refusal, ORDER_RATE or the reason it has anyway, leaves no order behind and its key
+        free (event OrdersRefused).
         """
 
     @_abc_1.abstractmethod
@@ -242,6 +252,24 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.GetRiskStateRequest, _abc.Awaitable[_service_pb2.GetRiskStateResponse]],
     ) -> _abc.Awaitable[_service_pb2.GetRiskStateResponse]:
         """Limits, their use, exposure and refusals of an account."""
+
+    @_abc_1.abstractmethod
+    def SetRiskLimits(
+        self,
+        request: _service_pb2.SetRiskLimitsRequest,
+        context: _aio.ServicerContext[_service_pb2.SetRiskLimitsRequest, _abc.Awaitable[_service_pb2.SetRiskLimitsResponse]],
+    ) -> _abc.Awaitable[_service_pb2.SetRiskLimitsResponse]:
+        """Sets limits of an account, or of one symbol of it, until they are set again; each change is audited and published.
+        NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT UNKNOWN_SYMBOL or VALIDATION_FAILED naming the limit.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRiskLimitChanges(
+        self,
+        request: _service_pb2.ListRiskLimitChangesRequest,
+        context: _aio.ServicerContext[_service_pb2.ListRiskLimitChangesRequest, _abc.Awaitable[_service_pb2.ListRiskLimitChangesResponse]],
+    ) -> _abc.Awaitable[_service_pb2.ListRiskLimitChangesResponse]:
+        """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT."""
 
     @_abc_1.abstractmethod
     def GetSessionProgress(

@@ -263,6 +263,76 @@ TRANSACTION_KIND_COMMISSION: TransactionKind.ValueType  # 3
 TRANSACTION_KIND_FINANCING: TransactionKind.ValueType  # 4
 Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
+class _RiskLimitName:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RiskLimitNameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RiskLimitName.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RISK_LIMIT_NAME_UNSPECIFIED: _RiskLimitName.ValueType  # 0
+    RISK_LIMIT_NAME_TRADABLE: _RiskLimitName.ValueType  # 1
+    """1 or 0: whether orders are taken at all. INSTRUMENT_NOT_TRADABLE."""
+    RISK_LIMIT_NAME_ORDER_SIZE: _RiskLimitName.ValueType  # 2
+    """Units of the base currency, of a symbol only. SIZE_ABOVE_MAXIMUM."""
+    RISK_LIMIT_NAME_ORDER_NOTIONAL: _RiskLimitName.ValueType  # 3
+    """In the account currency. NOTIONAL_LIMIT."""
+    RISK_LIMIT_NAME_POSITION_NOTIONAL: _RiskLimitName.ValueType  # 4
+    """In the account currency, per symbol. POSITION_LIMIT."""
+    RISK_LIMIT_NAME_CURRENCY_EXPOSURE: _RiskLimitName.ValueType  # 5
+    """In the account currency, net per currency; of an account only. EXPOSURE_LIMIT."""
+    RISK_LIMIT_NAME_PRICE_COLLAR: _RiskLimitName.ValueType  # 6
+    """Share of the quote. PRICE_COLLAR."""
+    RISK_LIMIT_NAME_PRICE_AGE: _RiskLimitName.ValueType  # 7
+    """Whole seconds of market time. QUOTE_OVER_AGE."""
+    RISK_LIMIT_NAME_ORDERS_PER_SECOND: _RiskLimitName.ValueType  # 8
+    """Of an account only. ORDER_RATE."""
+    RISK_LIMIT_NAME_LEVERAGE: _RiskLimitName.ValueType  # 9
+    """Largest notional for each unit of margin, a whole number; the instrument's margin rate where that asks for more.
+    INSUFFICIENT_MARGIN.
+    """
+    RISK_LIMIT_NAME_DAILY_LOSS: _RiskLimitName.ValueType  # 10
+    """Share of the equity at 17:00 New York; of an account only. DAILY_LOSS_LIMIT."""
+    RISK_LIMIT_NAME_DRAWDOWN: _RiskLimitName.ValueType  # 11
+    """Share of the highest equity; of an account only. DRAWDOWN_LIMIT."""
+    RISK_LIMIT_NAME_MARGIN_CALL: _RiskLimitName.ValueType  # 12
+    """Share of the margin held below which the account is told; of an account only."""
+    RISK_LIMIT_NAME_STOP_OUT: _RiskLimitName.ValueType  # 13
+    """Share of the margin held below which positions are closed; of an account only."""
+
+class RiskLimitName(_RiskLimitName, metaclass=_RiskLimitNameEnumTypeWrapper):
+    """What SetRiskLimits can set. Values are decimal text."""
+
+RISK_LIMIT_NAME_UNSPECIFIED: RiskLimitName.ValueType  # 0
+RISK_LIMIT_NAME_TRADABLE: RiskLimitName.ValueType  # 1
+"""1 or 0: whether orders are taken at all. INSTRUMENT_NOT_TRADABLE."""
+RISK_LIMIT_NAME_ORDER_SIZE: RiskLimitName.ValueType  # 2
+"""Units of the base currency, of a symbol only. SIZE_ABOVE_MAXIMUM."""
+RISK_LIMIT_NAME_ORDER_NOTIONAL: RiskLimitName.ValueType  # 3
+"""In the account currency. NOTIONAL_LIMIT."""
+RISK_LIMIT_NAME_POSITION_NOTIONAL: RiskLimitName.ValueType  # 4
+"""In the account currency, per symbol. POSITION_LIMIT."""
+RISK_LIMIT_NAME_CURRENCY_EXPOSURE: RiskLimitName.ValueType  # 5
+"""In the account currency, net per currency; of an account only. EXPOSURE_LIMIT."""
+RISK_LIMIT_NAME_PRICE_COLLAR: RiskLimitName.ValueType  # 6
+"""Share of the quote. PRICE_COLLAR."""
+RISK_LIMIT_NAME_PRICE_AGE: RiskLimitName.ValueType  # 7
+"""Whole seconds of market time. QUOTE_OVER_AGE."""
+RISK_LIMIT_NAME_ORDERS_PER_SECOND: RiskLimitName.ValueType  # 8
+"""Of an account only. ORDER_RATE."""
+RISK_LIMIT_NAME_LEVERAGE: RiskLimitName.ValueType  # 9
+"""Largest notional for each unit of margin, a whole number; the instrument's margin rate where that asks for more.
+INSUFFICIENT_MARGIN.
+"""
+RISK_LIMIT_NAME_DAILY_LOSS: RiskLimitName.ValueType  # 10
+"""Share of the equity at 17:00 New York; of an account only. DAILY_LOSS_LIMIT."""
+RISK_LIMIT_NAME_DRAWDOWN: RiskLimitName.ValueType  # 11
+"""Share of the highest equity; of an account only. DRAWDOWN_LIMIT."""
+RISK_LIMIT_NAME_MARGIN_CALL: RiskLimitName.ValueType  # 12
+"""Share of the margin held below which the account is told; of an account only."""
+RISK_LIMIT_NAME_STOP_OUT: RiskLimitName.ValueType  # 13
+"""Share of the margin held below which positions are closed; of an account only."""
+Global___RiskLimitName: _TypeAlias = RiskLimitName  # noqa: Y015
+
 @_typing.final
 class Order(_message.Message):
     """An order and what became of it."""
@@ -539,6 +609,8 @@ class Account(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     FINANCING_FIELD_NUMBER: _builtins.int
+    MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
+    MARGIN_CALLED_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     currency: _builtins.str
     balance: _builtins.str
@@ -556,6 +628,10 @@ class Account(_message.Message):
     revision: _builtins.int
     financing: _builtins.str
     """Overnight financing posted so far; below zero it cost."""
+    margin_level: _builtins.str
+    """Equity as a share of margin_used, rounded down to four decimals ("1.25"); empty without margin."""
+    margin_called: _builtins.bool
+    """The level is below the account's margin call."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -579,10 +655,12 @@ class Account(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         financing: _builtins.str = ...,
+        margin_level: _builtins.str = ...,
+        margin_called: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -789,12 +867,18 @@ class RiskLimit(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     USED_FIELD_NUMBER: _builtins.int
     UNIT_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SET_AT_RUN_TIME_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """E.g. "notional", "position", "daily_loss"."""
     limit: _builtins.str
     used: _builtins.str
     unit: _builtins.str
-    """Unit of both: a currency code, "orders/s", "fraction"."""
+    """Unit of both: a currency code, "orders/s", "share" (of one), "s", "times", "0 or 1"."""
+    symbol: _builtins.str
+    """Set where the limit is one of a symbol."""
+    set_at_run_time: _builtins.bool
+    """Set by SetRiskLimits; else the settings' own."""
     def __init__(
         self,
         *,
@@ -802,14 +886,97 @@ class RiskLimit(_message.Message):
         limit: _builtins.str = ...,
         used: _builtins.str = ...,
         unit: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        set_at_run_time: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "unit", b"unit", "used", b"used"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["limit", b"limit", "name", b"name", "set_at_run_time", b"set_at_run_time", "symbol", b"symbol", "unit", b"unit", "used", b"used"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RiskLimit: _TypeAlias = RiskLimit  # noqa: Y015
+
+@_typing.final
+class RiskLimitSetting(_message.Message):
+    """A limit as it is to be."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    name: Global___RiskLimitName.ValueType
+    value: _builtins.str
+    """Empty: the settings' own again."""
+    def __init__(
+        self,
+        *,
+        name: Global___RiskLimitName.ValueType = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskLimitSetting: _TypeAlias = RiskLimitSetting  # noqa: Y015
+
+@_typing.final
+class RiskLimitChange(_message.Message):
+    """The audit of one change of a limit. Values as text, empty for the settings' own."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    OLD_VALUE_FIELD_NUMBER: _builtins.int
+    NEW_VALUE_FIELD_NUMBER: _builtins.int
+    CHANGED_BY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    CHANGED_AT_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """1, 2, 3 … of this gateway."""
+    account_id: _builtins.str
+    symbol: _builtins.str
+    name: Global___RiskLimitName.ValueType
+    old_value: _builtins.str
+    new_value: _builtins.str
+    changed_by: _builtins.str
+    """Who asked, e.g. "key:ada" or "operator:owner"."""
+    reason: _builtins.str
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Market time of the account."""
+
+    @_builtins.property
+    def changed_at(self) -> _timestamp_pb2.Timestamp:
+        """Wall time."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        account_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        name: Global___RiskLimitName.ValueType = ...,
+        old_value: _builtins.str = ...,
+        new_value: _builtins.str = ...,
+        changed_by: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        changed_at: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["changed_at", b"changed_at", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "changed_at", b"changed_at", "changed_by", b"changed_by", "name", b"name", "new_value", b"new_value", "number", b"number", "old_value", b"old_value", "reason", b"reason", "symbol", b"symbol", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RiskLimitChange: _TypeAlias = RiskLimitChange  # noqa: Y015
 
 @_typing.final
 class RiskState(_message.Message):
@@ -875,7 +1042,7 @@ class RiskState(_message.Message):
 
     @_builtins.property
     def refusals(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
-        """Orders refused since the service started, by reason."""
+        """Orders refused since the service started, by reason; those beyond the order rate are counted within a second."""
 
     def __init__(
         self,
