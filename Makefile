@@ -51,7 +51,7 @@ types: $(READY) ## mypy, strict
 
 # PYTEST_ARGS narrows a run: make test PYTEST_ARGS="tests/quant -x". JOBS: in so many processes.
 test: $(READY) ## every test that needs no special hardware
-	$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadgroup --no-loadscope-reorder) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(if $(JOBS),-n $(JOBS) --dist loadfile --no-loadscope-reorder) $(PYTEST_ARGS)
 
 # Load and faults drawn from a seed over a whole platform, then a verdict: make soak SEED=7 MINUTES=30
 soak: $(READY) ## faults and load over a platform, from SEED, for MINUTES (5)

@@ -26,35 +26,17 @@ def pytest_report_header() -> str:
     return _NO_JAEGER if found is None else f"jaeger: {found}"
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Without a Jaeger its test is deselected, unless it was asked for by its marker: then it fails.
 
-    Where several processes share the tests (`make test JOBS=3`), those that share something stay together,
-    and the long ones, which mostly wait, come first.
+    In several processes (`make test JOBS=3`) the long tests, which mostly wait, come first.
     """
-    if config.getoption("dist", "no") == "loadgroup":
-        for each in items:
-            each.add_marker(pytest.mark.xdist_group(_together(each)))
-        items.sort(key=_place)
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda each: each.get_closest_marker("integration") is None)
     if jaeger.find() is None and "jaeger" not in config.option.markexpr:
         without = [each for each in items if each.get_closest_marker("jaeger")]
         items[:] = [each for each in items if each not in without]
         config.hook.pytest_deselected(items=without)
-
-
-def _together(item: pytest.Item) -> str:
-    """Whom it must run in one process with: those of the same platform, folder, or fixtures of a file."""
-    if "live" in getattr(item, "fixturenames", ()):
-        return "live"
-    if item.get_closest_marker("protos"):
-        return "third_party"
-    return item.location[0]
-
-
-def _place(item: pytest.Item) -> int:
-    """The platform's tests are the longest company, and nothing is left to run beside what begins last."""
-    return 0 if _together(item) == "live" else 1 if item.get_closest_marker("integration") else 2
 
 
 @pytest.fixture(scope="session")

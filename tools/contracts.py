@@ -96,7 +96,8 @@ def third_party() -> None:
     for name in GOOGLE_PROTOS:
         target = THIRD_PARTY / "google" / f"{name}.proto"
         target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(google / f"{name}.proto", target)
+        if not target.exists() or not filecmp.cmp(google / f"{name}.proto", target, shallow=False):
+            shutil.copyfile(google / f"{name}.proto", target)
 
     pin = ROOT / "requirements" / "protos.txt"
     marker = THIRD_PARTY / pin.name
