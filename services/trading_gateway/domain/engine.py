@@ -320,6 +320,8 @@ class Engine:
         if worst is None:
             return
         for order in margin_watch.adding_risk(self.book, account):
+            if self.book.order(order.order_id).final:
+                continue  # it went with its parent, or with the order it was linked to
             detail = "the account is below its stop-out level"
             cancel = CancelOrder(time_ns, order.order_id, "STOP_OUT", detail)
             self._at_once(partial(self.cancel, cancel))
