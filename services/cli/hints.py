@@ -26,6 +26,7 @@ HINTS: Mapping[str, str] = {
     "MARKET_CLOSED": "`fxmesh instruments` shows when the market opens.",
     "NOTHING_TO_REDUCE": "See `fxmesh positions`.",
     "NOT_ENOUGH_BARS": _BARS,
+    "NOT_AT_VENUE": "Place it again under another --client-order-id.",
     "NO_BOOK": "No depth has come for it yet: see `fxmesh status`.",
     "NO_CONVERSION_RATE": "A pair that leads to the account currency needs a quote: see `fxmesh quotes`.",
     "NO_DATA": _BARS,

@@ -18,6 +18,7 @@ from services.runtime.bus.naming import Retention, Stream
 from services.runtime.bus.streams import BOUNDS
 from services.runtime.clock import WallClock
 from services.runtime.policy import service_policy
+from services.trading_gateway.config import Settings
 from tests.kit.events import quiet_log
 from tests.kit.nats import NatsServer, nats_server, shared_nats
 from tests.trading_gateway.kit import batch
@@ -68,7 +69,8 @@ async def test_a_full_stream_refuses_new_risk_passes_cancels_and_ends_when_there
     monkeypatch.setitem(BOUNDS, Retention.MONEY, replace(BOUNDS[Retention.MONEY], max_bytes=20_000))
     log = quiet_log()
     bus = NatsBus(link, service_policy(TRADING), WallClock(), log, retry=RetryPolicy())
-    async with platform(tmp_path, bus=bus) as running:
+    # No tick follows the first: what is looked at is the room on the bus, however long that takes.
+    async with platform(tmp_path, Settings(feed_stale_seconds=60), bus=bus) as running:
         await running.announce()
         await running.tick(batch([("1.10000", "1.10010")]))
         taken, refused = await place_until_refused(running)

@@ -182,6 +182,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_STOP_LOSS_WRONG_SIDE: _Reason.ValueType  # 664
     REASON_VENUE_REJECTED: _Reason.ValueType  # 665
     """The venue refused an order, for a reason of its own."""
+    REASON_NOT_AT_VENUE: _Reason.ValueType  # 666
+    """The venue did not answer, and said when it was asked that it does not have the order: it may be placed anew under
+    another key.
+    """
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -353,6 +357,10 @@ REASON_TAKE_PROFIT_WRONG_SIDE: Reason.ValueType  # 663
 REASON_STOP_LOSS_WRONG_SIDE: Reason.ValueType  # 664
 REASON_VENUE_REJECTED: Reason.ValueType  # 665
 """The venue refused an order, for a reason of its own."""
+REASON_NOT_AT_VENUE: Reason.ValueType  # 666
+"""The venue did not answer, and said when it was asked that it does not have the order: it may be placed anew under
+another key.
+"""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701
