@@ -1,10 +1,11 @@
 """Margin call and stop-out: what an account's equity is to the margin that its positions hold.
 
 Looked at after every tick that can move the account. Below the margin call level the account is told, once,
-until it is above it again. Below the stop-out level, first every working order that could add risk is
-withdrawn, then positions are closed at market, the largest loss first (by symbol where equal), one at a time,
-until the level is reached again. A position without a quote to trade on waits for one; a halted account is
-left alone, since a halt lets no order through.
+until it is a twentieth above it again, so that a price that plays round the level makes no storm. Below the
+stop-out level, first every working order that could add risk is withdrawn, then positions are closed at
+market, the largest loss first (by symbol where equal), one at a time, until the level is reached again. A
+position without a quote to trade on waits for one; a halted account is left alone, since a halt lets no order
+through.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from services.errors import FxError
 from services.market.calendar import calendar
@@ -28,6 +30,9 @@ from services.trading_gateway.domain.inputs import MarginCalled, PlaceOrder, Sto
 from services.trading_gateway.domain.orders import Order, Terms
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TradingState
+
+RECOVERED = Fraction(21, 20)
+"""A margin call is over at so many times its level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +79,8 @@ def standing(book: Book, account: Account) -> tuple[AccountView, bool, bool]:
     """The account as it is, whether it is below its margin call level, and whether below its stop-out."""
     view = valuation.account_view(book, account)
     limits = book.limits.of_account(account.account_id)
-    called = view.equity < limits.margin_call * view.margin
+    over = limits.margin_call * RECOVERED if account.margin_called else limits.margin_call
+    called = view.equity < over * view.margin
     return view, called, view.equity < limits.stop_out * view.margin
 
 
