@@ -10,7 +10,6 @@ through.
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -162,7 +161,7 @@ def _tradable(book: Book, account: Account, symbol: str, time_ns: int) -> bool:
     return not any(each.origin is OrderOrigin.RISK and each.type is OrderType.MARKET for each in working)
 
 
-class _Worst:
+class _Worst(Mapping[str, RateQuote]):
     """The rates of the moment, but for one symbol the lowest bid and highest ask that a batch holds.
 
     Gains are sold and losses and reserves are bought, directly or by the inverse: the lowest bid and the
@@ -171,13 +170,25 @@ class _Worst:
 
     def __init__(self, rates: Mapping[str, RateQuote], extremes: Extremes) -> None:
         of = instrument(extremes.symbol)
-        worst = RateQuote(of.base, of.quote, extremes.low_bid, extremes.high_ask, of.digits)
-        self._rates = ChainMap({extremes.symbol: worst}, dict(rates))
+        self._symbol = extremes.symbol
+        self._worst = RateQuote(of.base, of.quote, extremes.low_bid, extremes.high_ask, of.digits)
+        self._rates = rates
 
     def factor(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
         """As `Rates.factor`."""
+        if source == to:
+            return 1, 1
         try:
-            rate = rate_of(legs_between(source, to, self._rates, way))
+            rate = rate_of(legs_between(source, to, self, way))
         except FxError:
             return None
         return rate.numerator, rate.denominator
+
+    def __getitem__(self, symbol: str) -> RateQuote:
+        return self._worst if symbol == self._symbol else self._rates[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rates)
+
+    def __len__(self) -> int:
+        return len(self._rates)
