@@ -1,17 +1,18 @@
 """Margin call and stop-out: what an account's equity is to the margin that its positions hold.
 
 Looked at after every tick that can move the account. Below the margin call level the account is told, once,
-until it is above it again. Below the stop-out level, first every working order that could add risk is
-withdrawn, then positions are closed at market, the largest loss first (by symbol where equal), one at a time,
-until the level is reached again. A position without a quote to trade on waits for one; a halted account is
-left alone, since a halt lets no order through.
+until it is a twentieth above it again, so that a price that plays round the level makes no storm. Below the
+stop-out level, first every working order that could add risk is withdrawn, then positions are closed at
+market, the largest loss first (by symbol where equal), one at a time, until the level is reached again. A
+position without a quote to trade on waits for one; a halted account is left alone, since a halt lets no order
+through.
 """
 
 from __future__ import annotations
 
-from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
 
 from services.errors import FxError
 from services.market.calendar import calendar
@@ -28,6 +29,9 @@ from services.trading_gateway.domain.inputs import MarginCalled, PlaceOrder, Sto
 from services.trading_gateway.domain.orders import Order, Terms
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TradingState
+
+RECOVERED = Fraction(21, 20)
+"""A margin call is over at so many times its level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,8 @@ def standing(book: Book, account: Account) -> tuple[AccountView, bool, bool]:
     """The account as it is, whether it is below its margin call level, and whether below its stop-out."""
     view = valuation.account_view(book, account)
     limits = book.limits.of_account(account.account_id)
-    called = view.equity < limits.margin_call * view.margin
+    over = limits.margin_call * RECOVERED if account.margin_called else limits.margin_call
+    called = view.equity < over * view.margin
     return view, called, view.equity < limits.stop_out * view.margin
 
 
@@ -155,7 +160,7 @@ def _tradable(book: Book, account: Account, symbol: str, time_ns: int) -> bool:
     return not any(each.origin is OrderOrigin.RISK and each.type is OrderType.MARKET for each in working)
 
 
-class _Worst:
+class _Worst(Mapping[str, RateQuote]):
     """The rates of the moment, but for one symbol the lowest bid and highest ask that a batch holds.
 
     Gains are sold and losses and reserves are bought, directly or by the inverse: the lowest bid and the
@@ -164,13 +169,25 @@ class _Worst:
 
     def __init__(self, rates: Mapping[str, RateQuote], extremes: Extremes) -> None:
         of = instrument(extremes.symbol)
-        worst = RateQuote(of.base, of.quote, extremes.low_bid, extremes.high_ask, of.digits)
-        self._rates = ChainMap({extremes.symbol: worst}, dict(rates))
+        self._symbol = extremes.symbol
+        self._worst = RateQuote(of.base, of.quote, extremes.low_bid, extremes.high_ask, of.digits)
+        self._rates = rates
 
     def factor(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
         """As `Rates.factor`."""
+        if source == to:
+            return 1, 1
         try:
-            rate = rate_of(legs_between(source, to, self._rates, way))
+            rate = rate_of(legs_between(source, to, self, way))
         except FxError:
             return None
         return rate.numerator, rate.denominator
+
+    def __getitem__(self, symbol: str) -> RateQuote:
+        return self._worst if symbol == self._symbol else self._rates[symbol]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._rates)
+
+    def __len__(self) -> int:
+        return len(self._rates)

@@ -103,7 +103,7 @@ def test_limits_are_set_shown_and_audited(fxmesh: Fxmesh, account: str) -> None:
     assert fxmesh("risk", account, "--set", "order_notional=").code == 0
     changes = fxmesh("risk", account, "--changes")
     assert changes.code == 0
-    assert "news" in changes.out and "operator" in changes.out
+    assert "news" in changes.out and "anonymous:nobody" in changes.out  # as who this test calls
     assert len(fxmesh("risk", account, "--changes", "--json").data["changes"]) == 3
     wrong = fxmesh("risk", account, "--set", "sizes=1")
     assert (wrong.code, "order_notional" in wrong.err) == (2, True)

@@ -130,14 +130,16 @@ def test_a_margin_call_is_told_once_and_again_when_it_is_over() -> None:
     move(floor, "1.08600", "1.08610")  # 359.00 against 361.64
     move(floor, "1.08590", "1.08600")
     assert floor.account().margin_called
-    move(floor, "1.08700", "1.08710")
+    move(floor, "1.08700", "1.08710")  # 369.00 is above the level, but not by 5 %
+    assert floor.account().margin_called
+    move(floor, "1.08900", "1.08910")  # 389.00 against 362.64 × 1.05 = 380.77
     assert not floor.account().margin_called
     calls = told(floor, MarginCallChanged)
     assert [
         (each.raised, each.view.equity, each.view.margin)
         for each in calls
         if isinstance(each, MarginCallChanged)
-    ] == [(True, 35_900, 36_164), (False, 36_900, 36_198)]
+    ] == [(True, 35_900, 36_164), (False, 38_900, 36_264)]
     assert told(floor, PositionStoppedOut) == []
 
 

@@ -387,7 +387,7 @@ Global___TradingStateChanged: _TypeAlias = TradingStateChanged  # noqa: Y015
 
 @_typing.final
 class MarginCallChanged(_message.Message):
-    """Equity fell below the account's margin call level, or is above it again."""
+    """Equity fell below the account's margin call level, or is 5 % above it again."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
