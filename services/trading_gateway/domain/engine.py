@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import partial
 from typing import Any, TypeVar
 
 from services.errors import FxError, Kind
@@ -254,11 +253,6 @@ class Engine:
 
     # Margin and storms
 
-    def watch_margin(self, scope: str, symbol: str, time_ns: int) -> None:
-        """After a tick: tell or close what the accounts it moves have come to."""
-        for account in margin_watch.watched(self.book, scope, symbol):
-            self._watch(account, time_ns)
-
     def margin_called(self, asked: MarginCalled) -> Account:
         """The account is told that it is below its margin call level, or above it again."""
         return self._take(asked, margin_watch.call_margin)
@@ -274,6 +268,15 @@ class Engine:
     def orders_refused(self, asked: OrdersRefused) -> None:
         """Refusals beyond the rate are told."""
         self._take(asked, storms.tell)
+
+    def at_once(self, act: Callable[[], object]) -> None:
+        """What a tick leads to reaches the paper venue before the next tick does."""
+        requests = self.book.changes.requests
+        asked = len(requests)
+        act()
+        taken = requests[asked:]
+        del requests[asked:]
+        self.deliver(taken)
 
     # All of it
 
@@ -306,41 +309,6 @@ class Engine:
         changes = self.book.take_changes()
         changes.follows = self.journal.number - len(changes.journal)
         return changes
-
-    def _watch(self, account: Account, time_ns: int) -> None:
-        _, called, out = margin_watch.standing(self.book, account)
-        if called != account.margin_called:
-            account = self.margin_called(MarginCalled(time_ns, account.account_id, called))
-        if out:
-            self._stop_out(account, time_ns)
-
-    def _stop_out(self, account: Account, time_ns: int) -> None:
-        """Close one position after the other until the account is above its stop-out level."""
-        worst = margin_watch.worst_position(self.book, account, time_ns)
-        if worst is None:
-            return
-        for order in margin_watch.adding_risk(self.book, account):
-            if self.book.order(order.order_id).final:
-                continue  # it went with its parent, or with the order it was linked to
-            detail = "the account is below its stop-out level"
-            cancel = CancelOrder(time_ns, order.order_id, "STOP_OUT", detail)
-            self._at_once(partial(self.cancel, cancel))
-        while worst is not None:
-            asked = StoppedOut(time_ns, account.account_id, worst.symbol)
-            self._at_once(partial(self.stopped_out, asked))
-            account = self.book.account(account.account_id)
-            closed = self.book.position(account.account_id, worst.symbol).size != worst.size
-            _, _, out = margin_watch.standing(self.book, account)
-            worst = margin_watch.worst_position(self.book, account, time_ns) if out and closed else None
-
-    def _at_once(self, act: Callable[[], object]) -> None:
-        """What a tick leads to reaches the paper venue before the next tick does."""
-        requests = self.book.changes.requests
-        asked = len(requests)
-        act()
-        taken = requests[asked:]
-        del requests[asked:]
-        self.deliver(taken)
 
     def _let_rest(self, symbol: str) -> None:
         """A replay takes the symbol: its live price stands still until the next live tick."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from services.market.ticks import TickBatch
-from services.trading_gateway.domain import financing, margin_watch, matching
+from services.trading_gateway.domain import financing, margin_watch, matching, stop_out
 from services.trading_gateway.domain.feeds import Feed
 from services.trading_gateway.domain.inputs import AskDue, DayRolled, OrderDue
 from services.trading_gateway.domain.markets import LIVE
@@ -46,7 +46,7 @@ def _take(engine: Engine, feed: Feed, fresh: TickBatch) -> None:
         engine.journal.note_read(feed)  # anew for each tick: what came of the one before was journalled
         for order in list(lane.values()):
             engine.match(order.order_id)
-        engine.watch_margin(feed.state.scope, feed.state.symbol, feed.state.time_ns)
+        stop_out.watch(engine, feed.state.scope, feed.state.symbol, feed.state.time_ns)
 
 
 def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:

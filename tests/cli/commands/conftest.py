@@ -47,6 +47,7 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], t
 
     def run(*arguments: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["fxmesh", *map(str, arguments)])
+        capsys.readouterr()  # what a fixture said, of fetching a server for the first time, is none of it
         try:
             code = main()
         except SystemExit as ended:

@@ -27,7 +27,7 @@ def test_every_wrong_setting_is_said_once_before_anything_starts(monkeypatch: py
     monkeypatch.setenv("FXMESH_LOG_LEVEL", "loud")
     monkeypatch.setenv("FXMESH_BULKHEADS", "oders=1/2")
     monkeypatch.setenv("FXMESH_MARKET_DATA_SYMBLOS", "EURUSD")
-    monkeypatch.setenv("FXMESH_TRADING_GATEWAY_LEVERAGE", "30")
+    monkeypatch.setenv("FXMESH_TRADING_GATEWAY_HAIRCUT", "30")
     with pytest.raises(CliError) as refused:
         preflight.check_settings(service_policies())
     assert (refused.value.reason, refused.value.exit_code) == ("WRONG_SETTINGS", ExitCode.USAGE)
@@ -35,7 +35,7 @@ def test_every_wrong_setting_is_said_once_before_anything_starts(monkeypatch: py
     assert "FXMESH_LOG_LEVEL is 'loud', but should be 'debug', 'info', 'warning' or 'error'" in said
     assert "FXMESH_BULKHEADS is 'oders=1/2', but there is no group 'oders': known are cancels, orders" in said
     assert "did you mean FXMESH_MARKET_DATA_SYMBOLS?" in said
-    assert "FXMESH_TRADING_GATEWAY_LEVERAGE is set but is not a setting" in said
+    assert "FXMESH_TRADING_GATEWAY_HAIRCUT is set but is not a setting" in said
     assert said.count("loud") == 1
 
 

@@ -23,6 +23,7 @@ from services.runtime.bus.streams import DEAD_LETTERS, PARKED, ensure_dead_lette
 from services.runtime.policy import ServicePolicy
 from services.runtime.ports import Delivery, Subscription
 from tests.kit.buses import QUICK, Collector
+from tests.kit.events import order
 from tests.kit.guarded import EVENTS, EVERY_SERVICE, SERVICES, Guarded, address, guarded, refused
 from tests.kit.nats import until, until_async
 
@@ -111,7 +112,7 @@ class Refusing(Collector):
     refuses = True
 
     async def __call__(self, deliveries: Sequence[Delivery]) -> None:
-        if self.refuses and any(getattr(each.event, "revision", 0) == 1 for each in deliveries):
+        if self.refuses and any(getattr(each.event, "order_id", "") == "demo-1" for each in deliveries):
             raise ValueError("not now")
         await super().__call__(deliveries)
 
@@ -127,7 +128,7 @@ def another(tmp_path: Path) -> Iterator[Guarded]:
 
 async def test_a_consumer_settles_its_dead_letters_with_what_it_may(another: Guarded) -> None:
     """Given up, parked behind, redriven and removed, on a server that bounds everybody."""
-    orders = [OrderPlaced(order_id=f"o-{each}", account_id="demo", revision=each) for each in (1, 2, 3)]
+    orders = [order(each) for each in (1, 2, 3)]
     reader, refusing, metrics = "data_pipeline", Refusing(), BusMetrics(registry := CollectorRegistry())
     async with (
         another.bus(SERVICES["trading_gateway"]) as trading,
