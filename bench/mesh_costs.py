@@ -1,13 +1,14 @@
 """What each concern of the mesh costs a call: the whole stack, and the stack without each in turn.
 
-    python bench/mesh_costs.py [--rounds 5] [--seconds 0.5] [--callers 16]
+    python bench/mesh_costs.py [--starts 4] [--rounds 3] [--seconds 0.5] [--callers 64]
 
 First each concern alone: the time that its hook takes of a call of the echo method, the least of several
-repetitions, which other work on the machine changes little. Then as seen from outside: one child process
-serves an echo bare and through every variant of the plan, this one calls likewise, and rounds alternate over
-all, so that whatever else the machine does meets all of them. A line is a variant: calls a second as a ratio
-to bare `grpc.aio` in the same round, the processor time of a call in both processes, and what leaving the
-concern out saves of it (medians). On a busy machine that is noise of many microseconds; more rounds help.
+repetitions, which other work on the machine changes little. Then in its place: a process serves an echo bare,
+one with an empty plan, one with the whole stack, and one each with all but a concern, called alike by this
+one. A line is such a server: calls a second as a ratio to bare, the processor time of a call in this process
+and in the server's, and what leaving the concern out saves the server (medians). Two processes of the same
+code differ by some microseconds from start to start, so all are started several times; rounds alternate over
+them, so that whatever else the machine does meets all.
 
 `python -m bench.mesh` compares the whole stack with bare at several loads, and traced.
 """
@@ -16,22 +17,24 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import statistics
 import sys
 import tempfile
 import time
 import timeit
-from collections.abc import Awaitable, Callable, Mapping
+from asyncio.subprocess import PIPE
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, TypeAlias, TypeVar
+from typing import Any
 
-import grpc
 import psutil
 
 from bench.mesh import stack
+from bench.mesh.callers import REQUEST, WAYS
+from bench.mesh.measure import Round, Way, median, one_round
 from interceptors.calls import ClientCall, ServerCall
 from interceptors.plan import Concern, Concerns, Place
-from services.runtime.channels import MeshChannels, static_channels
+from services.runtime.channels import static_channels
 from services.runtime.health import Health
 from services.runtime.identity import Principal, PrincipalKind
 from services.runtime.loop import MeasuredLoop, current_load
@@ -40,18 +43,16 @@ from services.runtime.policy import MethodPolicy, method_policy
 from services.runtime.serve import MeshServer
 from tests.fakes.echo import SERVICE, service_pb2, service_pb2_grpc
 
-CallT = TypeVar("CallT", ServerCall, ClientCall)
-FULL = "all"
-BARE = "bare"
+SAMPLE = 0.01
+BARE, EMPTY, FULL = "bare", "empty plan", "all"
 _CALLER = Principal("echo", PrincipalKind.SERVICE)
-Call: TypeAlias = Callable[[Any], Awaitable[Any]]
 
 
-def without(concerns: Concerns[CallT]) -> Mapping[str, dict[Place, Concern[CallT]]]:
-    """All of them, and all but each. Nothing goes on without a deadline, so that one stays; and nobody whose
-    name is not known is let in, so that who calls and what they may go together.
+def without(concerns: Concerns[ServerCall]) -> Mapping[str, Concerns[ServerCall]]:
+    """None of them, all, and all but each. Nothing goes on without a deadline, so that one stays; and nobody
+    whose name is not known is let in, so that who calls and what they may go together.
     """
-    variants = {FULL: dict(concerns)}
+    variants: dict[str, Concerns[ServerCall]] = {EMPTY: {}, FULL: concerns}
     for place in concerns:
         if place not in (Place.DEADLINE, Place.AUTHORIZATION):
             out = {place, Place.AUTHORIZATION} if place is Place.AUTHENTICATION else {place}
@@ -105,136 +106,85 @@ def _served(method: MethodPolicy, token: str) -> ServerCall:
     return call
 
 
-async def serve(secrets: Path) -> None:
-    """The child: a server a variant, their names and ports on stdout, until stdin closes."""
-    add = service_pb2_grpc.add_EchoServiceServicer_to_server
-    bare = grpc.aio.server(options=(("grpc.so_reuseport", 0),))
-    add(stack.Echo(), bare)
-    ports = {BARE: bare.add_insecure_port("127.0.0.1:0")}
-    await bare.start()
-    servers = []
-    for name, concerns in without(stack.serving(secrets)).items():
-        server = MeshServer("127.0.0.1", 0, concerns, Health())
-        server.add(add, stack.Echo())
-        await server.start()
-        servers.append(server)
-        ports[name] = server.port
-    print(*(f"{name}={port}" for name, port in ports.items()), flush=True)
+async def serve(name: str, secrets: Path) -> None:
+    """A child: one server, its port on stdout, until stdin closes."""
+    server = MeshServer("127.0.0.1", 0, without(stack.serving(secrets, SAMPLE))[name], Health())
+    server.add(service_pb2_grpc.add_EchoServiceServicer_to_server, stack.Echo())
+    await server.start()
+    print(server.port, flush=True)
     await asyncio.to_thread(sys.stdin.read)
-    await bare.stop(None)
-    for server in servers:
-        await server.close()
+    await server.close()
 
 
-def variants(ports: Mapping[str, int], opened: list[MeshChannels], secrets: Path) -> dict[str, Call]:
-    """The calls to compare by name: bare, everything, and everything but one concern of one side."""
-
-    def meshed(port: int, concerns: Concerns[ClientCall]) -> Call:
-        channels = static_channels({SERVICE: f"127.0.0.1:{port}"}, concerns)
-        opened.append(channels)
-        call: Call = service_pb2_grpc.EchoServiceStub(channels.to(SERVICE)).Unary
-        return call
-
-    clients = without(stack.calling(secrets))
-    calls = {FULL: meshed(ports[FULL], clients[FULL])}
-    for name, port in ports.items():
-        if name not in (BARE, FULL):
-            calls[f"server without {name}"] = meshed(port, clients[FULL])
-    for name, concerns in clients.items():
-        if name != FULL:
-            # A caller that does not say who it is needs a server that does not ask.
-            anonymous = name == Place.AUTHENTICATION.value
-            calls[f"client without {name}"] = meshed(ports[name if anonymous else FULL], concerns)
-    return calls
-
-
-def cpu_s(child: psutil.Process) -> float:
-    """Processor time used so far by this process and the child."""
-    times = child.cpu_times()
-    return time.process_time() + times.user + times.system
-
-
-async def rate(call: Call, callers: int, seconds: float, child: psutil.Process) -> tuple[float, float]:
-    """Calls a second of `callers` concurrent callers, and processor microseconds a call."""
-    request = service_pb2.EchoRequest(text="EURUSD")
-    end = time.perf_counter() + seconds
-    counts = [0] * callers
-
-    async def caller(number: int) -> None:
-        while time.perf_counter() < end:
-            await call(request)
-            counts[number] += 1
-
-    began, used = time.perf_counter(), cpu_s(child)
-    await asyncio.gather(*(caller(number) for number in range(callers)))
-    total = sum(counts)
-    return total / (time.perf_counter() - began), (cpu_s(child) - used) / total * 1e6
-
-
-async def measure(
-    calls: Mapping[str, Call], rounds: int, seconds: float, callers: int, child: psutil.Process
-) -> dict[str, tuple[float, float]]:
-    """Median calls a second as a ratio to bare in the same round, and microseconds a call, by variant."""
-    found: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
-    for call in calls.values():
-        await rate(call, callers, min(seconds, 0.2), child)
-    for _ in range(rounds):
-        bare, _cpu = await rate(calls[BARE], callers, seconds, child)
-        for name, call in calls.items():
-            speed, cpu = await rate(call, callers, seconds, child)
-            found[name].append((speed / bare, cpu))
-    return {
-        name: (statistics.median(each[0] for each in all_), statistics.median(each[1] for each in all_))
-        for name, all_ in found.items()
-    }
-
-
-async def main(rounds: int, seconds: float, callers: int, secrets: Path) -> None:
-    """Measure and print."""
-    print_alone(secrets)
+@asynccontextmanager
+async def meshed(name: str, secrets: Path) -> AsyncIterator[Way]:
+    """The whole client, and a server of that name in a process of its own."""
     child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        __file__,
-        *("--serve", str(secrets)),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
+        sys.executable, __file__, "--serve", name, "--secrets", str(secrets), stdin=PIPE, stdout=PIPE
     )
-    assert child.stdout is not None
     assert child.stdin is not None
-    served = (await child.stdout.readline()).decode().split()
-    ports = {name: int(port) for name, _, port in (each.partition("=") for each in served)}
-    opened: list[MeshChannels] = []
-    plain = grpc.aio.insecure_channel(f"127.0.0.1:{ports[BARE]}")
-    bare: Any = service_pb2_grpc.EchoServiceStub(plain).Unary
-    calls: dict[str, Call] = {
-        BARE: lambda request: bare(request, timeout=5),
-        **variants(ports, opened, secrets),
-    }
-    found = await measure(calls, rounds, seconds, callers, psutil.Process(child.pid))
-    whole = found[FULL][1]
-    print(f"{'':<32} {'to bare':>8} {'µs a call':>10} {'saves µs':>9}")
-    for name, (ratio, cpu) in found.items():
-        saves = "" if name in (BARE, FULL) else f"{whole - cpu:>9.1f}"
-        print(f"{name:<32} {ratio:>8.2f} {cpu:>10.1f} {saves}", flush=True)
-    for channels in opened:
+    assert child.stdout is not None
+    port = int(await child.stdout.readline())
+    channels = static_channels({SERVICE: f"127.0.0.1:{port}"}, stack.calling(secrets, SAMPLE))
+    unary = service_pb2_grpc.EchoServiceStub(channels.to(SERVICE)).Unary
+    try:
+        yield Way(lambda: unary(REQUEST), (psutil.Process(child.pid),))
+    finally:
         await channels.close()
-    await plain.close()
-    child.stdin.close()
-    await child.wait()
+        child.stdin.close()
+        await child.wait()
+
+
+async def started(names: Sequence[str], rounds: int, seconds: float, callers: int) -> dict[str, list[Round]]:
+    """The rounds of all, freshly started."""
+    async with AsyncExitStack() as all_:
+        secrets = Path(all_.enter_context(tempfile.TemporaryDirectory(prefix="fxmesh-bench-")))
+        ways = {BARE: await all_.enter_async_context(WAYS[BARE](secrets, SAMPLE))}
+        for name in names:
+            ways[name] = await all_.enter_async_context(meshed(name, secrets))
+        for way in ways.values():
+            await one_round(way, callers, seconds)
+        found: dict[str, list[Round]] = {name: [] for name in ways}
+        for _ in range(rounds):
+            for name, way in ways.items():
+                found[name].append(await one_round(way, callers, seconds))
+    return found
+
+
+async def main(starts: int, rounds: int, seconds: float, callers: int) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory(prefix="fxmesh-bench-") as folder:
+        print_alone(Path(folder))
+        names = list(without(stack.serving(Path(folder), SAMPLE)))
+    found: dict[str, list[Round]] = {}
+    for number in range(1, starts + 1):
+        print(f"start {number} of {starts}", file=sys.stderr)
+        for name, taken in (await started(names, rounds, seconds, callers)).items():
+            found.setdefault(name, []).extend(taken)
+    medians = {name: median(taken) for name, taken in found.items()}
+    print(f"{'server':<24} {'to bare':>8} {'µs here':>9} {'µs there':>9} {'saves µs':>9}")
+    for name, each in medians.items():
+        left_out = name not in (BARE, EMPTY, FULL)
+        saves = f"{(medians[FULL].elsewhere_s - each.elsewhere_s) * 1e6:>9.1f}" if left_out else ""
+        print(
+            f"{'without ' + name if left_out else name:<24} {each.rate / medians[BARE].rate:>8.2f}"
+            f" {each.here_s * 1e6:>9.1f} {each.elsewhere_s * 1e6:>9.1f} {saves}"
+        )
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--starts", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=float, default=0.5)
-    parser.add_argument("--callers", type=int, default=16)
-    parser.add_argument("--serve", type=Path, metavar="SECRETS", help=argparse.SUPPRESS)
-    arguments = parser.parse_args()
+    parser.add_argument("--callers", type=int, default=64)
+    parser.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
+    parser.add_argument("--secrets", type=Path, help=argparse.SUPPRESS)
+    given = parser.parse_args()
     with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-        if arguments.serve:
-            runner.run(serve(arguments.serve))
+        if given.serve:
+            runner.run(serve(given.serve, given.secrets))
         else:
-            with tempfile.TemporaryDirectory(prefix="fxmesh-bench-") as folder:
-                runner.run(main(arguments.rounds, arguments.seconds, arguments.callers, Path(folder)))
+            runner.run(main(given.starts, given.rounds, given.seconds, given.callers))

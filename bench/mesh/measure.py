@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import TypeAlias
 
@@ -74,10 +74,12 @@ async def in_turn(ways: Mapping[str, Way], callers: int, rounds: int, seconds: f
     for _ in range(rounds):
         for name, way in ways.items():
             found[name].append(await one_round(way, callers, seconds))
-    return {
-        name: Round(*(statistics.median(column) for column in zip(*map(astuple, of_one), strict=True)))
-        for name, of_one in found.items()
-    }
+    return {name: median(of_one) for name, of_one in found.items()}
+
+
+def median(rounds: Sequence[Round]) -> Round:
+    """Of each figure by itself."""
+    return Round(*(statistics.median(column) for column in zip(*map(astuple, rounds), strict=True)))
 
 
 def _used(processes: tuple[psutil.Process, ...]) -> float:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
+from fxmesh.marketdata.v1 import market_pb2
 from fxmesh.marketdata.v1 import service_pb2 as pb
 from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
 
@@ -20,6 +21,8 @@ from services.runtime.ports import Channels
 
 SERVICE = "fxmesh.marketdata.v1.MarketDataService"
 DEPENDENCY = "leader"
+PICTURES = 10
+"""How often a picture is taken where ticks come meanwhile."""
 
 
 def no_leader(detail: str) -> FxError:
@@ -34,15 +37,23 @@ class LeaderPeer:
         self._stub = stub
 
     async def picture(self) -> Picture:
-        """Sessions, clocks and quotes."""
-        sessions = await self._stub.ListFeedSessions(pb.ListFeedSessionsRequest())
-        clocks = await self._stub.GetMarketClock(pb.GetMarketClockRequest())
-        quotes = await self._stub.ListQuotes(pb.ListQuotesRequest())
-        return Picture(
-            [answers.session(each) for each in reversed(sessions.sessions)],
-            [answers.market_clock(each) for each in clocks.clocks],
-            [answers.quote(each) for each in quotes.quotes],
-        )
+        """Sessions, clocks and quotes of one moment: no tick was counted while they were read. Of a feed that
+        never pauses for so long they may be some ticks apart.
+        """
+        sessions, tries = await self._sessions(), 0
+        while True:
+            clocks = await self._stub.GetMarketClock(pb.GetMarketClockRequest())
+            quotes = await self._stub.ListQuotes(pb.ListQuotesRequest())
+            earlier, sessions, tries = sessions, await self._sessions(), tries + 1
+            if sessions == earlier or tries == PICTURES:
+                return Picture(
+                    [answers.session(each) for each in reversed(sessions)],
+                    [answers.market_clock(each) for each in clocks.clocks],
+                    [answers.quote(each) for each in quotes.quotes],
+                )
+
+    async def _sessions(self) -> Sequence[market_pb2.FeedSession]:
+        return (await self._stub.ListFeedSessions(pb.ListFeedSessionsRequest())).sessions
 
     async def replays(self) -> list[Replay]:
         """All that it lists."""
