@@ -179,6 +179,9 @@ class Leader(Protocol):
     async def picture(self) -> Picture:
         """Sessions, clocks and quotes."""
 
+    async def sessions(self) -> list[FeedSession]:
+        """All since it started, in that order."""
+
     async def replays(self) -> list[Replay]:
         """All that it lists, newest first."""
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
-from fxmesh.marketdata.v1 import market_pb2
 from fxmesh.marketdata.v1 import service_pb2 as pb
 from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
 
@@ -40,20 +39,22 @@ class LeaderPeer:
         """Sessions, clocks and quotes of one moment: no tick was counted while they were read. Of a feed that
         never pauses for so long they may be some ticks apart.
         """
-        sessions, tries = await self._sessions(), 0
+        sessions, tries = await self.sessions(), 0
         while True:
             clocks = await self._stub.GetMarketClock(pb.GetMarketClockRequest())
             quotes = await self._stub.ListQuotes(pb.ListQuotesRequest())
-            earlier, sessions, tries = sessions, await self._sessions(), tries + 1
+            earlier, sessions, tries = sessions, await self.sessions(), tries + 1
             if sessions == earlier or tries == PICTURES:
                 return Picture(
-                    [answers.session(each) for each in reversed(sessions)],
+                    sessions,
                     [answers.market_clock(each) for each in clocks.clocks],
                     [answers.quote(each) for each in quotes.quotes],
                 )
 
-    async def _sessions(self) -> Sequence[market_pb2.FeedSession]:
-        return (await self._stub.ListFeedSessions(pb.ListFeedSessionsRequest())).sessions
+    async def sessions(self) -> list[FeedSession]:
+        """All that it lists, in the order in which they started."""
+        listed = await self._stub.ListFeedSessions(pb.ListFeedSessionsRequest())
+        return [answers.session(each) for each in reversed(listed.sessions)]
 
     async def replays(self) -> list[Replay]:
         """All that it lists."""

@@ -129,7 +129,7 @@ class Mirror:
         while True:
             self._look.clear()
             self._replays.mirror(await leader.replays())
-            self._correct((await leader.picture()).sessions)
+            self._correct(await leader.sessions())
             try:
                 async with asyncio.timeout(REPLAYS_S):
                     await self._look.wait()
