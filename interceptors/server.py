@@ -36,8 +36,10 @@ _log = structlog.get_logger("fxmesh.mesh")
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
 _OK = grpc.StatusCode.OK
 
-_ROUNDING_S = 0.01
-"""gRPC rounds the time-out it sends up: a caller's expiry may reach us as a cancel before our own timer."""
+_EARLIER_S = 0.15
+"""A caller's expiry may reach us as a cancel before our own timer: gRPC rounds the time-out it sends up (from
+ten seconds on to tenths of one), and it counts here from when the request has arrived.
+"""
 
 
 class HandlerSink(Protocol):
@@ -207,7 +209,7 @@ async def _cancelled(call: ServerCall, failure: BaseException) -> NoReturn:
     assert task is not None  # a call is always served in a task
     if call.expired and not task.uncancel():
         await _refuse(call, deadline.expired(call.method))
-    if call.deadline is not None and time.monotonic() >= call.deadline - _ROUNDING_S:
+    if call.deadline is not None and time.monotonic() >= call.deadline - _EARLIER_S:
         call.code = grpc.StatusCode.DEADLINE_EXCEEDED
         raise failure
     if not task.cancelling():
