@@ -280,10 +280,10 @@ async def test_a_real_server_keeps_its_goodput_at_ten_times_its_load() -> None:
     bears, outcome = await overload.run(10, 0.05, 5.0, 1.0, admission=True)
     print(overload.told("with admission", bears, outcome))  # noqa: T201 the figures, where it fails
     assert outcome.good >= 0.8 * bears * outcome.seconds
-    # Each shed call is told when to come back, later and later, or not to where it came too late anyway. How
-    # many those are is no figure of the server: a machine that stands still makes all that wait too late.
+    assert outcome.codes["RESOURCE_EXHAUSTED"] > outcome.good
+    # Each shed call is told when to come back, later and later, or not to where it came too late anyway.
     assert len(outcome.pushbacks) == outcome.codes["RESOURCE_EXHAUSTED"]
     told = [each for each in outcome.pushbacks if each != -1]
-    assert len(told) > outcome.good
+    assert len(told) > 0.9 * outcome.codes["RESOURCE_EXHAUSTED"]
     assert min(told) >= PUSHBACK_S[0] * 800
     assert PUSHBACK_S[1] * 800 <= max(told) <= PUSHBACK_S[1] * 1200
