@@ -11,14 +11,13 @@ through.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from fractions import Fraction
 
 from services.errors import FxError
 from services.market.calendar import calendar
 from services.market.freshness import over_age
 from services.market.instruments import instrument
-from services.market.ticks import TickBatch
 from services.money.conversion import RateQuote, Way, legs_between, rate_of
 from services.trading_gateway.domain import placing, valuation
 from services.trading_gateway.domain.accounts import Account
@@ -26,27 +25,13 @@ from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.events import AccountView, MarginCallChanged, PositionStoppedOut
 from services.trading_gateway.domain.ids import stop_out_client_order_id
 from services.trading_gateway.domain.inputs import MarginCalled, PlaceOrder, StoppedOut
+from services.trading_gateway.domain.matching import Extremes
 from services.trading_gateway.domain.orders import Order, Terms
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TradingState
 
 RECOVERED = Fraction(21, 20)
 """A margin call is over at so many times its level."""
-
-
-@dataclass(frozen=True, slots=True)
-class Extremes:
-    """The worst that a batch of ticks of one symbol can hold for a position in it or converted by it."""
-
-    symbol: str
-    low_bid: int
-    high_bid: int
-    high_ask: int
-
-    @classmethod
-    def of(cls, batch: TickBatch) -> Extremes:
-        """Of a batch at the instrument's digits."""
-        return cls(batch.symbol, min(batch.bids), max(batch.bids), max(*batch.asks, *batch.bids))
 
 
 def watched(book: Book, scope: str, symbol: str) -> Iterator[Account]:
@@ -59,7 +44,7 @@ def watched(book: Book, scope: str, symbol: str) -> Iterator[Account]:
 
 def safe(book: Book, account: Account, extremes: Extremes) -> bool:
     """True when no tick of a batch with these extremes can bring the account below one of its levels."""
-    if account.margin_called or extremes.low_bid <= 0:
+    if account.margin_called or extremes.lowest_bid <= 0:
         return False
     rates = _Worst(book.markets.rates(account.session_id), extremes)
     equity, held = account.balance, 0
@@ -143,8 +128,8 @@ def _prices(
         price = valuation.closing_price(book, account.session_id, position.symbol, position.size)
         return price, price
     if position.size > 0:
-        return extremes.low_bid, extremes.high_bid
-    return extremes.high_ask, extremes.high_ask
+        return extremes.lowest_bid, extremes.highest_bid
+    return extremes.highest_price, extremes.highest_price
 
 
 def _tradable(book: Book, account: Account, symbol: str, time_ns: int) -> bool:
@@ -170,7 +155,7 @@ class _Worst(Mapping[str, RateQuote]):
     def __init__(self, rates: Mapping[str, RateQuote], extremes: Extremes) -> None:
         of = instrument(extremes.symbol)
         self._symbol = extremes.symbol
-        self._worst = RateQuote(of.base, of.quote, extremes.low_bid, extremes.high_ask, of.digits)
+        self._worst = RateQuote(of.base, of.quote, extremes.lowest_bid, extremes.highest_price, of.digits)
         self._rates = rates
 
     def factor(self, source: str, to: str, way: Way) -> tuple[int, int] | None:

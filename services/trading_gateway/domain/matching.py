@@ -103,8 +103,9 @@ def can_wait(order: Order) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Extremes:
-    """The lowest and highest prices among some ticks."""
+    """The lowest and highest prices among some ticks of a symbol."""
 
+    symbol: str
     lowest_bid: int
     highest_bid: int
     lowest_ask: int
@@ -113,7 +114,12 @@ class Extremes:
     @classmethod
     def of(cls, batch: TickBatch) -> Extremes:
         """Of a batch with ticks in it."""
-        return cls(min(batch.bids), max(batch.bids), min(batch.asks), max(batch.asks))
+        return cls(batch.symbol, min(batch.bids), max(batch.bids), min(batch.asks), max(batch.asks))
+
+    @property
+    def highest_price(self) -> int:
+        """The highest ask, or bid where quotes are crossed."""
+        return max(self.highest_ask, self.highest_bid)
 
     def twice_watched(self, at: TriggerSide) -> tuple[int, int]:
         """Bounds of what `twice_watched` gives for any of the ticks."""

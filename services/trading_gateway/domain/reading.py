@@ -55,16 +55,15 @@ def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
         each.session_id == scope and each.day_roll_ns <= last_ns for each in engine.book.accounts.values()
     ):
         return False
-    worst = margin_watch.Extremes.of(fresh)
+    extremes = matching.Extremes.of(fresh)
     if not all(
-        margin_watch.safe(engine.book, each, worst)
+        margin_watch.safe(engine.book, each, extremes)
         for each in margin_watch.watched(engine.book, scope, feed.state.symbol)
     ):
         return False
     lane = engine.book.lane(scope, feed.state.symbol)
     if not lane:
         return True
-    extremes = matching.Extremes.of(fresh)
     return not any(
         (order.expires_ns is not None and order.expires_ns <= last_ns)
         or (order.ask_ns is not None and order.ask_ns <= last_ns)

@@ -11,7 +11,7 @@ from fractions import Fraction
 import pytest
 
 from services.market.instruments import instrument
-from services.trading_gateway.domain import margin_watch
+from services.trading_gateway.domain import margin_watch, matching
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.events import Event, MarginCallChanged, PositionStoppedOut
 from services.trading_gateway.domain.inputs import SetLimits, SetTradingState
@@ -236,7 +236,7 @@ def test_a_batch_that_cannot_reach_the_level_is_passed_at_once_and_one_that_can_
     account: Account = floor.account()
 
     def safe(*prices: tuple[str, str]) -> bool:
-        extremes = margin_watch.Extremes.of(batch(prices))
+        extremes = matching.Extremes.of(batch(prices))
         return margin_watch.safe(floor.engine.book, account, extremes)
 
     assert safe(("1.08900", "1.08910"), ("1.10000", "1.10010"))
