@@ -61,9 +61,12 @@ async def test_a_frozen_service_costs_no_call_its_deadline(front: Front, tmp_pat
         try:
             assert await asked() == (200, "")
             way.to_server.stall()
-            await until_async(asked, (503, "PEER_UNAVAILABLE"), 60)
+
+            async def thrice() -> list[tuple[int, str]]:  # a reset connection gives one of them, too
+                return [await asked() for _ in range(3)]
+
+            await until_async(thrice, [(503, "PEER_UNAVAILABLE")] * 3, 60)
             calls = front.service.calls
-            assert [await asked() for _ in range(3)] == [(503, "PEER_UNAVAILABLE")] * 3
             way.to_server.resume()
             await until_async(asked, (200, ""), 60)
             assert front.service.calls > calls

@@ -15,8 +15,10 @@ from fxmesh.marketdata.v1 import market_pb2
 from fxmesh.marketdata.v1 import service_pb2 as pb
 from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
 
+from services.market_data.adapters.leader import LeaderPeer
 from services.market_data.compose import compose
 from services.market_data.config import Settings
+from services.market_data.domain.replays import Replay
 from services.runtime.mesh import Mesh, Service
 from services.runtime.policy import service_policy
 from services.runtime.process import Process
@@ -201,10 +203,10 @@ async def test_a_leader_that_slept_follows_the_one_that_took_over(
         stream = first.stub.StreamTicks(pb.StreamTicksRequest())
         await stream.read()
 
-        async def mirrored() -> int:
-            return len((await second.stub.ListReplays(pb.ListReplaysRequest())).replays)
+        async def heard_of() -> bool:  # answered by itself, where replays are asked of the leader
+            return "cut" in [each.session_id for each in await second.sessions()]
 
-        await until_async(mirrored, 1)
+        await until_async(heard_of, expected=True)
         await _take_lease(first, second)
         await until(lambda: second.leads)
         assert not first.leads
@@ -224,6 +226,33 @@ async def test_a_leader_that_slept_follows_the_one_that_took_over(
             )
 
         await until_async(alike, expected=True)
+
+
+async def test_a_replay_is_known_as_soon_as_its_session_is(
+    nats_server: NatsServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that takes over before it has read the leader's list still ends what the leader played."""
+    list_of_replays = asyncio.Event()
+
+    async def never(_: LeaderPeer) -> list[Replay]:
+        await list_of_replays.wait()
+        return []
+
+    monkeypatch.setattr(LeaderPeer, "replays", never)
+    async with platform(nats_server, tmp_path, 2) as (first, second):
+        await first.start_replay("cut")
+
+        async def heard_of() -> bool:
+            return "cut" in [each.session_id for each in await second.sessions()]
+
+        await until_async(heard_of, expected=True)
+        await _take_lease(first, second)
+        await until(lambda: second.leads)
+
+        async def told() -> str:
+            return (await second.replay("cut")).failure_reason
+
+        await until_async(told, "INTERRUPTED")
 
 
 async def _take_lease(first: Instance, second: Instance) -> None:

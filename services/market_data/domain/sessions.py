@@ -11,6 +11,7 @@ from enum import Enum
 
 from services.errors import FxError, Kind
 from services.market.clock import MarketClock
+from services.market_data.domain.replays import Replay
 
 
 class FeedKind(Enum):
@@ -33,6 +34,8 @@ class FeedSession:
     ended_ns: int | None = None
     ticks: int = 0
     clocks: dict[str, MarketClock] = field(default_factory=dict)
+    replay: Replay | None = None
+    """What a session of that kind plays."""
 
     @property
     def active(self) -> bool:

@@ -86,6 +86,8 @@ class Mirror:
             self._batch(item)
 
     def _begun(self, session: FeedSession) -> None:
+        if session.replay is not None:
+            self._replays.remember(session.replay)
         if self._feed.sessions.known(session.session_id) is None:
             self._feed.sessions.begin(session)
             self._replays.reserve([session])

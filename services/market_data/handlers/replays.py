@@ -135,7 +135,13 @@ class Replays:
         active = self._feed.sessions.feeding(symbol)
         speed = replay.speed if replay.pace is Pace.PACED else 0.0
         session = FeedSession(
-            session_id, FeedKind.REPLAY, (symbol,), replay.started_ns, speed, always_open=False
+            session_id,
+            FeedKind.REPLAY,
+            (symbol,),
+            replay.started_ns,
+            speed,
+            always_open=False,
+            replay=replay,
         )
         if active is not None and active.kind is FeedKind.REPLAY:
             self._feed.sessions.begin(session)  # raises REPLAY_ACTIVE before the id is spent
@@ -166,8 +172,8 @@ class Replays:
         return replay
 
     def remember(self, replay: Replay) -> None:
-        """One of a former process, over."""
-        self._past[replay.replay_id] = replay
+        """One of a former process or of the instance that leads, unless more is known of it already."""
+        self._past.setdefault(replay.replay_id, replay)
 
     def mirror(self, replays: Sequence[Replay]) -> None:
         """What the leader lists, newest first, over what was known of it."""

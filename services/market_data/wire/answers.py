@@ -93,7 +93,9 @@ def stream_item(message: service_pb2.StreamTicksResponse) -> TickMessage | FeedS
         case "batch":
             return tick_message(message.batch)
         case "session_started":
-            return session(message.session_started)
+            begun = session(message.session_started)
+            begun.replay = replay(message.replay) if message.HasField("replay") else None
+            return begun
         case _:
             return None
 

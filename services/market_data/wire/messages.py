@@ -176,6 +176,8 @@ def stream_item(sequence: int, item: StreamItem | None, now_ns: int) -> service_
             answer.batch.session_ended = item.ended
         case FeedSession():
             answer.session_started.CopyFrom(feed_session(item))
+            if item.replay is not None:
+                answer.replay.CopyFrom(replay(item.replay))
         case Barrier():
             answer.barrier.session_id = item.session_id
             answer.barrier.symbol = item.symbol

@@ -450,6 +450,7 @@ class StreamTicksResponse(_message.Message):
     SESSION_STARTED_FIELD_NUMBER: _builtins.int
     BARRIER_FIELD_NUMBER: _builtins.int
     HEARTBEAT_FIELD_NUMBER: _builtins.int
+    REPLAY_FIELD_NUMBER: _builtins.int
     stream_sequence: _builtins.int
     @_builtins.property
     def batch(self) -> Global___TickBatch: ...
@@ -461,6 +462,10 @@ class StreamTicksResponse(_message.Message):
     def barrier(self) -> Global___LockstepBarrier: ...
     @_builtins.property
     def heartbeat(self) -> Global___Heartbeat: ...
+    @_builtins.property
+    def replay(self) -> _market_pb2.Replay:
+        """What a session plays that begins here, if it is a replay."""
+
     def __init__(
         self,
         *,
@@ -469,10 +474,11 @@ class StreamTicksResponse(_message.Message):
         session_started: _market_pb2.FeedSession | None = ...,
         barrier: Global___LockstepBarrier | None = ...,
         heartbeat: Global___Heartbeat | None = ...,
+        replay: _market_pb2.Replay | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "batch", b"batch", "content", b"content", "heartbeat", b"heartbeat", "session_started", b"session_started"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "batch", b"batch", "content", b"content", "heartbeat", b"heartbeat", "replay", b"replay", "session_started", b"session_started"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "batch", b"batch", "content", b"content", "heartbeat", b"heartbeat", "session_started", b"session_started", "stream_sequence", b"stream_sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "batch", b"batch", "content", b"content", "heartbeat", b"heartbeat", "replay", b"replay", "session_started", b"session_started", "stream_sequence", b"stream_sequence"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_content: _TypeAlias = _typing.Literal["batch", "session_started", "barrier", "heartbeat"]  # noqa: Y015
     _WhichOneofArgType_content: _TypeAlias = _typing.Literal["content", b"content"]  # noqa: Y015
