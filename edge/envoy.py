@@ -8,7 +8,7 @@ from edge.routes import virtual_host
 from edge.settings import EdgeSettings
 from edge.transport import GATE_PROCESS, secured
 from edge.typed import Json, seconds, typed
-from edge.upstreams import cluster, service_cluster
+from edge.upstreams import cluster, priority_cluster, service_cluster
 from services.runtime.policy import METADATA_BYTES, ServicePolicy
 
 _IDLE_S = 30.0
@@ -24,6 +24,10 @@ def configuration(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -
     clusters = [
         service_cluster(service.name, settings.upstreams[service.name], secured(tls, service.name))
         for service in services
+    ]
+    clusters += [
+        service_cluster(priority_cluster(name), addresses, secured(tls, name))
+        for name, addresses in settings.priority_upstreams.items()
     ]
     return {
         "node": {"id": "edge", "cluster": "fxmesh"},

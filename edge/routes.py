@@ -11,6 +11,8 @@ from google.protobuf import descriptor_pool
 from edge.filters import TRANSCODER, TRANSCODER_TYPE, UNCHECKED, WITHOUT_BODY, transcoder
 from edge.settings import EdgeSettings
 from edge.typed import Json, of_type, seconds
+from edge.upstreams import priority_cluster
+from services.runtime.limits import CANCELS
 from services.runtime.policy import BUILT_IN, MethodPolicy, ServicePolicy, method_policy
 
 
@@ -19,7 +21,7 @@ def virtual_host(services: tuple[ServicePolicy, ...], settings: EdgeSettings) ->
     pool = descriptor_pool.Default()
     routes = [_route(policy, "built_in") for policy in BUILT_IN.values()]
     routes += [
-        _route(method_policy(f"/{service.full_name}/{method.name}"), service.name)
+        _to(service, method_policy(f"/{service.full_name}/{method.name}"), settings)
         for service in services
         for method in pool.FindServiceByName(service.full_name).methods
     ]
@@ -28,6 +30,11 @@ def virtual_host(services: tuple[ServicePolicy, ...], settings: EdgeSettings) ->
         "domains": list(settings.hosts),
         "routes": [*routes, *_unknown_method(), *_before_rewriting(services, settings)],
     }
+
+
+def _to(service: ServicePolicy, policy: MethodPolicy, settings: EdgeSettings) -> Json:
+    urgent = policy.bulkhead == CANCELS and service.name in settings.priority_upstreams
+    return _route(policy, priority_cluster(service.name) if urgent else service.name)
 
 
 def _route(policy: MethodPolicy, cluster: str) -> Json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from edge.typed import Json
 
@@ -42,6 +42,8 @@ class EdgeSettings:
     """The gate: where it decides, and where it answers reflection and health."""
     descriptors: str
     """File with the contracts as Envoy reads them (edge/descriptors.py)."""
+    priority_upstreams: Mapping[str, tuple[Address, ...]] = field(default_factory=dict)
+    """Priority addresses of each service that has such ports: where its cancels and its kill switch go."""
     tls: UpstreamTls | None = None
     """With it Envoy speaks mTLS with the services and the gate's gRPC; callers' side stays as it is."""
     hosts: tuple[str, ...] = ("localhost", "127.0.0.1")

@@ -1,4 +1,6 @@
-"""Whom Envoy calls: a cluster each for the seven services and the gate."""
+"""Whom Envoy calls: a cluster each for the seven services, the priority ports of those that have one, and the
+gate.
+"""
 
 from __future__ import annotations
 
@@ -37,6 +39,13 @@ def _health(addresses: tuple[Address, ...]) -> Json:
     }
     # Calls go to those that are well, also when they are the fewer, or none.
     return {"health_checks": [check], "common_lb_config": {"healthy_panic_threshold": {"value": 0}}}
+
+
+def priority_cluster(name: str) -> str:
+    """What the cluster of a service's priority port is called. It has connections and limits of its own, so
+    that no other call is ahead there either.
+    """
+    return f"{name}_priority"
 
 
 def service_cluster(name: str, addresses: tuple[Address, ...], transport: Json | None) -> Json:

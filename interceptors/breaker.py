@@ -7,7 +7,8 @@ it opens again. A stream counts when it begins, or fails to, and not for how lon
 failure is said in `outcomes.py`.
 
 While it is open, calls fail at once with UNAVAILABLE `CIRCUIT_OPEN`. The built-in services (health,
-reflection) have no breaker: they are how one finds out.
+reflection) have no breaker: they are how one finds out. The group `cancels` of a service is a target of its
+own: orders that time out in a flood must not close the way to the kill switch.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from interceptors.outcomes import Outcome, outcome
 from interceptors.plan import Hook
 from interceptors.window import SECONDS, Window
 from services.errors import FxError, Kind
+from services.runtime.limits import CANCELS
 from services.runtime.policy import BUILT_IN, MethodPolicy
 
 OPEN_S = 5.0
@@ -59,26 +61,27 @@ class Breakers:
 
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         self._now = now
-        self.by_service: dict[str, Breaker] = {}
+        self.by_target: dict[str, Breaker] = {}
 
     def hook(self, method: MethodPolicy) -> Hook[ClientCall] | None:
-        """Sends the attempts of `method` through the breaker of its service."""
+        """Sends the attempts of `method` through the breaker of its service, or of its service's cancels."""
         if method.path in BUILT_IN:
             return None
-        breaker = self.by_service.get(method.service)
+        target = f"{method.service}/{CANCELS}" if method.bulkhead == CANCELS else method.service
+        breaker = self.by_target.get(target)
         if breaker is None:
-            breaker = self.by_service[method.service] = Breaker(method.service, self._now)
+            breaker = self.by_target[target] = Breaker(target, self._now)
         return Hook(enter=breaker.enter, begun=breaker.begun, leave=breaker.leave)
 
 
 class Breaker:
     """The breaker of one target."""
 
-    def __init__(self, service: str, now: Callable[[], float]) -> None:
+    def __init__(self, target: str, now: Callable[[], float]) -> None:
         self.state = State.CLOSED
         self.transitions: Counter[State] = Counter()
         """By the state that was changed to."""
-        self._service = service
+        self._target = target
         self._now = now
         self._window = Window()
         """Attempts that count, and the failed ones among them."""
@@ -153,7 +156,7 @@ class Breaker:
             if self.state is State.OPEN:
                 self._change(State.HALF_OPEN)
         if self.state is State.OPEN or self._out >= PROBES:
-            detail = f"{self._service} failed too often lately: nothing is sent to it for some seconds"
+            detail = f"{self._target} failed too often lately: nothing is sent to it for some seconds"
             raise FxError(Kind.UNAVAILABLE, "CIRCUIT_OPEN", detail, retry_after_s=max(0.0, self._until - now))
         self._out += 1
         call.probe = self._period
@@ -165,7 +168,7 @@ class Breaker:
         write = _log.info if state is State.CLOSED else _log.warning
         write(
             f"breaker.{state.name.lower()}",
-            grpc_service=self._service,
+            grpc_service=self._target,
             was=was.name.lower(),
             attempts=self._window.first,
             failures=self._window.second,

@@ -21,17 +21,21 @@ from interceptors.client_calls import AnswerCallable, StreamCallable
 from interceptors.endpoints import Target
 from interceptors.plan import CLIENT_ORDER, PER_ATTEMPT, Concerns, compile_plan
 from interceptors.route import Route
+from services.runtime.limits import CANCELS
 from services.runtime.policy import Shape, method_policy
 
 
 class PlannedChannel(grpc.aio.Channel):
-    """All methods of one target, with `concerns` around each. Raises FatalError for a method without a
-    policy.
+    """All methods of one target, with `concerns` around each; where there is a `priority` target, the methods
+    of the group `cancels` of that one. Raises FatalError for a method without a policy.
     """
 
-    def __init__(self, target: Target, concerns: Concerns[ClientCall]) -> None:
+    def __init__(
+        self, target: Target, concerns: Concerns[ClientCall], priority: Target | None = None
+    ) -> None:
         self._target = target
         self._concerns = concerns
+        self._priority = priority or target
 
     def unary_unary(
         self,
@@ -85,7 +89,8 @@ class PlannedChannel(grpc.aio.Channel):
 
     def _route(self, path: str, shape: Shape, serialize: messages.Encoder, deserialize: Any) -> Route:
         plan = compile_plan(CLIENT_ORDER, self._concerns, method_policy(path), PER_ATTEMPT)
-        return Route(plan, shape, self._target, messages.sender(plan.method, serialize), deserialize)
+        target = self._priority if plan.method.bulkhead == CANCELS else self._target
+        return Route(plan, shape, target, messages.sender(plan.method, serialize), deserialize)
 
     async def close(self, grace: float | None = None) -> None:
         """Nothing: the connections belong to the target."""

@@ -64,10 +64,10 @@ def _of_breakers(breakers: Breakers) -> Iterator[Metric]:
         "Changes of a circuit breaker's state.",
         labels=["grpc_service", "to"],
     )
-    for service, breaker in breakers.by_service.copy().items():
-        state.add_metric([service], breaker.state.value)
+    for target, breaker in breakers.by_target.copy().items():
+        state.add_metric([target], breaker.state.value)
         for to, count in breaker.transitions.copy().items():
-            changes.add_metric([service, to.name.lower()], count)
+            changes.add_metric([target, to.name.lower()], count)
     yield from (state, changes)
 
 

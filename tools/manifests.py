@@ -45,7 +45,7 @@ CLIENT = {"matchLabels": {"fxmesh/edge-client": "true"}}
 
 def headless(service: ServicePolicy) -> Json:
     """The DNS name of a service: the addresses of its ready pods, which gRPC balances over."""
-    ports = [_port("grpc", service.grpc_port), _port("http", service.http_port)]
+    ports = [_port(name, port) for name, port in _ports(service).items()]
     return {
         "apiVersion": "v1",
         "kind": "Service",
@@ -89,12 +89,12 @@ def reach_of(service: ServicePolicy, services: tuple[ServicePolicy, ...]) -> Jso
         service.dns_name,
         {"matchLabels": {NAME: service.dns_name}},
         ingress=[
-            {"from": [_pods(name) for name in (*callers, EDGE)], "ports": [_tcp(service.grpc_port)]},
+            {"from": [_pods(name) for name in (*callers, EDGE)], "ports": _calls(service)},
             {"from": [_pods(name) for name in scrapers], "ports": [_tcp(service.http_port)]},
         ],
         egress=[
             {"to": [_pods(NATS)], "ports": [_tcp(NATS_PORT)]},
-            *({"to": [_pods(each.dns_name)], "ports": [_tcp(each.grpc_port)]} for each in callees),
+            *({"to": [_pods(each.dns_name)], "ports": _calls(each)} for each in callees),
             *({"to": [_pods(each.dns_name)], "ports": [_tcp(each.http_port)]} for each in scraped),
         ],
     )
@@ -116,7 +116,7 @@ def reach_of_edge(services: tuple[ServicePolicy, ...]) -> Json:
         ingress=[{"from": clients, "ports": [_tcp(EDGE_PORT)]}],
         egress=[
             {"to": [_pods(NATS)], "ports": [_tcp(NATS_PORT)]},
-            *({"to": [_pods(each.dns_name)], "ports": [_tcp(each.grpc_port)]} for each in services),
+            *({"to": [_pods(each.dns_name)], "ports": _calls(each)} for each in services),
         ],
     )
 
@@ -127,6 +127,11 @@ def edge_settings(services: tuple[ServicePolicy, ...]) -> EdgeSettings:
         listen=Address("0.0.0.0", EDGE_PORT),
         admin=Address(LOOPBACK, ADMIN_PORT),
         upstreams={each.name: (Address(each.dns_name, each.grpc_port),) for each in services},
+        priority_upstreams={
+            each.name: (Address(each.dns_name, each.priority_port),)
+            for each in services
+            if each.priority_port
+        },
         gate_http=Address(LOOPBACK, GATE_HTTP),
         gate_grpc=Address(LOOPBACK, GATE_GRPC),
         descriptors=f"{EDGE_FOLDER}/{CONTRACTS}",
@@ -192,6 +197,17 @@ def secret_of(user: str) -> str:
 
 def _variable(user: str) -> str:
     return f"NATS_PASSWORD_{user.upper()}"
+
+
+def _ports(service: ServicePolicy) -> dict[str, int]:
+    """Those of a service, by name."""
+    second = {"priority": service.priority_port} if service.priority_port else {}
+    return {"grpc": service.grpc_port, **second, "http": service.http_port}
+
+
+def _calls(service: ServicePolicy) -> list[Json]:
+    """The ports that take calls."""
+    return [_tcp(port) for name, port in _ports(service).items() if name != "http"]
 
 
 def _labels(name: str) -> Json:

@@ -37,6 +37,13 @@ class Addresses:
         told = self.given.get(service) or self.given.get(ALL)
         return (told,) if told else self._running().grpc_addresses(service)
 
+    def priority_of(self, service: str) -> tuple[str, ...]:
+        """The priority port of every instance; none where the address was told: it says nothing of a second.
+        Raises CliError NOT_RUNNING (exit code 3).
+        """
+        told = self.given.get(service) or self.given.get(ALL)
+        return () if told else self._running().priority_addresses(service)
+
     def certificates(self) -> Certificates | None:
         """What to show the services: as the settings of the environment say, else the operator's certificate
         where the platform that runs here asks for one. Raises FatalError for files that do not work.

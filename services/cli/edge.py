@@ -36,12 +36,14 @@ def find() -> Path:
     return program
 
 
-def _upstreams(plan: Plan) -> Mapping[str, tuple[Address, ...]]:
+def _upstreams(plan: Plan, label: str) -> Mapping[str, tuple[Address, ...]]:
+    """By service, the ports of this label."""
     from edge.settings import Address
 
     found: dict[str, tuple[Address, ...]] = {}
     for each in plan.services:
-        found[each.service] = (*found.get(each.service, ()), Address(plan.host, each.ports["grpc"]))
+        if label in each.ports:
+            found[each.service] = (*found.get(each.service, ()), Address(plan.host, each.ports[label]))
     return found
 
 
@@ -58,7 +60,8 @@ def write_config(home: Home, plan: Plan, services: tuple[ServicePolicy, ...]) ->
     settings = EdgeSettings(
         listen=Address(plan.host, ports[EDGE]["edge"]),
         admin=Address(plan.host, ports[EDGE]["admin"]),
-        upstreams=_upstreams(plan),
+        upstreams=_upstreams(plan, "grpc"),
+        priority_upstreams=_upstreams(plan, "priority"),
         gate_http=Address(plan.host, ports[GATE]["http"]),
         gate_grpc=Address(plan.host, ports[GATE]["grpc"]),
         descriptors=str(descriptors),

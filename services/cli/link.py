@@ -104,7 +104,7 @@ class Link:
             Place.AUTHENTICATION: self._identified,
             Place.RETRY: Retries().hook,
         }
-        self._channels = MeshChannels(self._find, concerns, where.certificates())
+        self._channels = MeshChannels(self._find, concerns, where.certificates(), self._find_priority)
 
     def new_id(self) -> str:
         """A request id or client order id."""
@@ -162,6 +162,9 @@ class Link:
 
     def _find(self, connections: Connections, service: str) -> Instances:
         return Instances(connections, self._where, service_policy(service).name)
+
+    def _find_priority(self, connections: Connections, service: str) -> Instances:
+        return Instances(connections, self._where, service_policy(service).name, priority=True)
 
     @cached_property
     def trading(self) -> TradingServiceStub:

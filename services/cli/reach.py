@@ -34,18 +34,23 @@ class ServiceDown(FxError):
 
 
 class Instances:
-    """Of `service`, by folder name. Raises CliError NOT_RUNNING where no platform is known."""
+    """Of `service`, by folder name; with `priority` at their priority ports. Raises CliError NOT_RUNNING
+    where no platform is known.
+    """
 
-    def __init__(self, connections: Connections, where: Addresses, service: str) -> None:
+    def __init__(
+        self, connections: Connections, where: Addresses, service: str, *, priority: bool = False
+    ) -> None:
         self._where = where
         self._service = service
         self._rotation = Rotation(service)
+        addresses = where.priority_of(service) if priority else where.all_of(service)
         self._rotation.replace(
-            Member(connections.get(address), address, self._rotation) for address in where.all_of(service)
+            Member(connections.get(address), address, self._rotation) for address in addresses
         )
 
     def known(self) -> bool:
-        return True
+        return bool(self._rotation.members)
 
     def pick(self, tried: tuple[Endpoint, ...] = ()) -> Endpoint | None:
         """One that is connected, another than those tried where there is one."""

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import grpc
 
@@ -23,6 +23,7 @@ from services.errors import FxError, Kind
 from services.runtime.ejection import Member, Rotation, Rotations
 from services.runtime.policy import BATCH_REQUEST_BYTES, METADATA_BYTES, service_policy
 from services.runtime.ports import Registry
+from services.runtime.priority import PriorityTarget
 from services.runtime.renewed import RenewedChannel
 
 if TYPE_CHECKING:
@@ -166,11 +167,19 @@ class RegistryTarget:
     """The live instances of one service, in turn; `rotation` leaves out those that do not answer."""
 
     def __init__(
-        self, connections: Connections, registry: Registry, service: str, rotation: Rotation | None = None
+        self,
+        connections: Connections,
+        registry: Registry,
+        service: str,
+        rotation: Rotation | None = None,
+        *,
+        priority: bool = False,
     ) -> None:
+        """With `priority` at their priority addresses, those of them that have one."""
         self._connections = connections
         self._registry = registry
         self._service = service
+        self._addresses = registry.priority_endpoints if priority else registry.endpoints
         self._rotation = rotation or Rotation(service)
         self._known: tuple[str, ...] = ()
         self._patience_s = FIRST_S
@@ -179,14 +188,14 @@ class RegistryTarget:
 
     def pick(self, tried: tuple[Endpoint, ...] = ()) -> Endpoint | None:
         """The instance whose turn it is, None when there is no instance."""
-        addresses = self._registry.endpoints(self._service)
+        addresses = self._addresses(self._service)
         if addresses != self._known:
             self._follow(addresses)
         return self._rotation.next(tried)
 
     def known(self) -> bool:
         """Whether there is an instance."""
-        return bool(self._registry.endpoints(self._service))
+        return bool(self._addresses(self._service))
 
     def _follow(self, addresses: tuple[str, ...]) -> None:
         had = {member.address: member for member in self._rotation.members}
@@ -219,16 +228,23 @@ class RegistryTarget:
             raise FxError(Kind.UNAVAILABLE, "PEER_UNAVAILABLE", detail, retry_after_s=1.0) from late
 
 
+Find: TypeAlias = Callable[[Connections, str], Target]
+
+
 class MeshChannels:
-    """Channels by service name; `find` makes the target of one that was not asked for before."""
+    """Channels by service name; `find` makes the target of one that was not asked for before, and
+    `find_priority` the one at its priority port, where it may have such a port.
+    """
 
     def __init__(
         self,
-        find: Callable[[Connections, str], Target],
+        find: Find,
         concerns: Concerns[ClientCall],
         tls: Certificates | None = None,
+        find_priority: Find | None = None,
     ) -> None:
         self._find = find
+        self._find_priority = find_priority
         self._concerns = concerns
         self._connections = Connections(tls)
         self._channels: dict[str, PlannedChannel] = {}
@@ -237,8 +253,12 @@ class MeshChannels:
         """The channel of a service by full gRPC name; the same object each time."""
         channel = self._channels.get(service)
         if channel is None:
-            channel = PlannedChannel(self._find(self._connections.of(service), service), self._concerns)
-            self._channels[service] = channel
+            connections = self._connections.of(service)
+            target = self._find(connections, service)
+            priority: Target | None = None
+            if self._find_priority is not None and service_policy(service).priority_port:
+                priority = PriorityTarget(self._find_priority(connections, service), target)
+            channel = self._channels[service] = PlannedChannel(target, self._concerns, priority)
         return channel
 
     def at(self, service: str, address: str) -> grpc.aio.Channel:
@@ -267,22 +287,30 @@ def registry_channels(
     def find(connections: Connections, service: str) -> Target:
         return RegistryTarget(connections, registry, service, rotations.of(service))
 
-    return MeshChannels(find, concerns, tls)
+    def find_priority(connections: Connections, service: str) -> Target:
+        return RegistryTarget(connections, registry, service, priority=True)
+
+    return MeshChannels(find, concerns, tls, find_priority)
 
 
-def dns_address(service: str) -> str:
-    """Where gRPC looks for a service in Kubernetes, by full gRPC name."""
+def dns_address(service: str, *, priority: bool = False) -> str:
+    """Where gRPC looks for a service in Kubernetes, by full gRPC name; or for its priority port."""
     policy = service_policy(service)
-    return f"dns:///{policy.dns_name}:{policy.grpc_port}"
+    return f"dns:///{policy.dns_name}:{policy.priority_port if priority else policy.grpc_port}"
 
 
 def dns_channels(concerns: Concerns[ClientCall], tls: Certificates | None = None) -> MeshChannels:
     """Kubernetes: one headless name a service (`ServicePolicy.dns_name`), gRPC balances over its
     addresses.
     """
-    return MeshChannels(
-        lambda connections, service: FixedTarget(connections, dns_address(service)), concerns, tls
-    )
+
+    def find(connections: Connections, service: str) -> Target:
+        return FixedTarget(connections, dns_address(service))
+
+    def find_priority(connections: Connections, service: str) -> Target:
+        return FixedTarget(connections, dns_address(service, priority=True))
+
+    return MeshChannels(find, concerns, tls, find_priority)
 
 
 def static_channels(

@@ -18,6 +18,11 @@ class MemoryRegistry:
         """The gRPC addresses of the instances of a service by full gRPC name, oldest instance first."""
         return tuple(each.grpc_address for each in self.instances() if each.service == service)
 
+    def priority_endpoints(self, service: str) -> tuple[str, ...]:
+        """Priority addresses of those of them that have one, in the same order."""
+        found = (each.priority_address for each in self.instances() if each.service == service)
+        return tuple(filter(None, found))
+
     def instances(self) -> tuple[Instance, ...]:
         """All instances, by name, the oldest of each first."""
         return tuple(sorted(self._instances.values(), key=lambda each: (each.name, each.started_ns, each.id)))

@@ -86,6 +86,8 @@ class ServicePolicy:
     scrapes: bool = False
     single_because: str = ""
     """Why only one process at a time may serve it; empty: several may."""
+    priority_port: int = 0
+    """Default port where the group `cancels` is served beside `grpc_port`; 0: it has no such method."""
 
     @property
     def dns_name(self) -> str:
@@ -148,6 +150,7 @@ def service_policy(full_name: str) -> ServicePolicy:
         publishes=tuple(policy.publishes),
         scrapes=policy.scrapes,
         single_because=policy.single_because,
+        priority_port=policy.priority_port,
     )
 
 

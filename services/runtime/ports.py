@@ -136,6 +136,8 @@ class Instance:
     http_address: str
     started_ns: int
     version: str = ""
+    priority_address: str = ""
+    """Where the group `cancels` is served beside `grpc_address`; empty: nowhere else."""
 
 
 class Registry(Protocol):
@@ -143,6 +145,9 @@ class Registry(Protocol):
 
     def endpoints(self, service: str) -> tuple[str, ...]:
         """GRPC addresses of the live instances of a service (full gRPC name), in a stable order."""
+
+    def priority_endpoints(self, service: str) -> tuple[str, ...]:
+        """Priority addresses of those of them that have one, in the same order."""
 
     def instances(self) -> tuple[Instance, ...]:
         """All live instances of all services."""

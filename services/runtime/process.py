@@ -123,8 +123,9 @@ class Process:
         """Set once calls are taken."""
         self.grpc_port = 0
         self.http_port = 0
+        self.priority_port: int | None = None
         self.health_port: int | None = None
-        """What it is bound to, once it is. None: there is no port for probes."""
+        """What it is bound to, once it is. None: there is no port for cancels alone, or for probes."""
 
     def stop(self) -> None:
         """Begin to go down; at any time, from a signal handler too."""
@@ -177,10 +178,17 @@ class Process:
             ),
             grounds.health,
             tls,
+            _priority_port(settings, policy),
         )
-        self.grpc_port, self.http_port = server.port, http.port
+        self.grpc_port, self.priority_port, self.http_port = server.port, server.priority_port, http.port
         self._at_end(stack, "bound server", server.close)
-        grounds.log.info("bound", grpc_port=server.port, http_port=http.port, health_port=self.health_port)
+        grounds.log.info(
+            "bound",
+            grpc_port=server.port,
+            priority_port=server.priority_port,
+            http_port=http.port,
+            health_port=self.health_port,
+        )
 
         backbone = await self._connect(grounds)
         self._at_end(stack, "backbone", backbone.close)
@@ -224,7 +232,12 @@ class Process:
         stack.callback(grounds.health.stopping)
         grounds.health.started()
         self.started.set()
-        grounds.log.info("serving", grpc_port=self.grpc_port, http_port=self.http_port)
+        grounds.log.info(
+            "serving",
+            grpc_port=self.grpc_port,
+            priority_port=self.priority_port,
+            http_port=self.http_port,
+        )
 
     def _drill(self) -> str:
         """The fault rules in force."""
@@ -288,6 +301,7 @@ class Process:
             http_address=f"{host}:{self.http_port}",
             started_ns=self._grounds.clock.now_ns(),
             version=version("fxmesh"),
+            priority_address="" if self.priority_port is None else f"{host}:{self.priority_port}",
         )
 
     def _at_end(self, stack: AsyncExitStack, name: str, action: Action, limit_s: float = _CLOSE_S) -> None:
@@ -332,3 +346,11 @@ def _fatal(name: str, failure: BaseException) -> FatalError:
 
 def _port(asked: int | None, default: int) -> int:
     return default if asked is None else asked
+
+
+def _priority_port(settings: RuntimeSettings, policy: ServicePolicy) -> int | None:
+    """The one to bind; None for a service that has no method to serve there."""
+    if not policy.priority_port:
+        return None
+    moved = _port(settings.grpc_port, policy.grpc_port) != policy.grpc_port
+    return _port(settings.priority_port, 0 if moved else policy.priority_port)

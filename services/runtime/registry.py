@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 
 from nats import errors
 from nats.aio.msg import Msg
@@ -33,6 +33,7 @@ STEP_S = 0.5
 """Silence is counted in such steps, the one in which the last beat came included."""
 
 _TTL_S = 60.0
+_KNOWN = frozenset(each.name for each in fields(Instance))
 _DELETED = ("DEL", "PURGE")
 
 
@@ -76,6 +77,11 @@ class NatsRegistry:
             living = (each.grpc_address for each in self.instances() if each.service == service)
             found = self._endpoints[service] = tuple(living)
         return found
+
+    def priority_endpoints(self, service: str) -> tuple[str, ...]:
+        """Priority addresses of those of them that have one, in the same order."""
+        found = (each.priority_address for each in self.instances() if each.service == service)
+        return tuple(filter(None, found))
 
     def instances(self) -> tuple[Instance, ...]:
         """All live instances, by name, the oldest of each first."""
@@ -173,9 +179,10 @@ class NatsRegistry:
 
     def _take(self, subject: str, value: bytes) -> None:
         try:
-            instance = Instance(**json.loads(value))
-        except (ValueError, TypeError):
-            # A newer version may say more or less of itself; it is not ours to call.
+            said = json.loads(value)
+            instance = Instance(**{name: said[name] for name in said.keys() & _KNOWN})
+        except (ValueError, TypeError, AttributeError):
+            # A newer version may say more of itself than we know, or less than it takes to call it.
             self._log.warning("registry.unreadable", subject=subject)
             return
         known = self._heard.get(subject)

@@ -1,5 +1,9 @@
 """The gRPC server of a process: options, the plan around every handler, health, reflection, and a drain that
 ends.
+
+gRPC takes in calls one by one, first come first served, for each of its servers. So the groups in `PROTECTED`
+are served on a priority port too, by a second server of gRPC beside the first: on the same event loop, by the
+same handlers, plans and pools, but behind no other call.
 """
 
 from __future__ import annotations
@@ -20,8 +24,8 @@ from services.runtime.connections import end_connections
 from services.runtime.fatal import FatalError
 from services.runtime.health import Health
 from services.runtime.http import bind_failure
-from services.runtime.limits import MAX_PENDING_CALLS
-from services.runtime.policy import BATCH_REQUEST_BYTES, METADATA_BYTES
+from services.runtime.limits import MAX_PENDING_CALLS, PROTECTED
+from services.runtime.policy import BATCH_REQUEST_BYTES, METADATA_BYTES, method_policy
 from services.runtime.statuses import Statuses
 
 if TYPE_CHECKING:
@@ -63,8 +67,39 @@ def bind(server: grpc.aio.Server, address: str, tls: Certificates | None) -> int
     return server.add_secure_port(address, tls.server_credentials())
 
 
+class _Lane:
+    """One port and gRPC's server behind it, bound from construction. Raises FatalError when it is taken."""
+
+    def __init__(self, what: str, host: str, port: int, tls: Certificates | None) -> None:
+        self.server = grpc.aio.server(options=SERVER_OPTIONS)
+        try:
+            self.port = bind(self.server, f"{host}:{port}", tls)
+        except RuntimeError as failure:
+            raise FatalError(bind_failure(what, host, port)) from failure
+
+
+class _Lanes:
+    """Where the registrar leaves the wrapped handlers: all at the first port, the protected at both."""
+
+    def __init__(self, first: _Lane, priority: _Lane | None) -> None:
+        self._first = first
+        self._priority = priority
+
+    def add_registered_method_handlers(
+        self, service_name: str, method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
+    ) -> None:
+        self._first.server.add_registered_method_handlers(service_name, method_handlers)
+        protected = {
+            name: handler
+            for name, handler in method_handlers.items()
+            if method_policy(f"/{service_name}/{name}").bulkhead in PROTECTED
+        }
+        if self._priority is not None and protected:
+            self._priority.server.add_registered_method_handlers(service_name, protected)
+
+
 class MeshServer:
-    """Bound from construction (raises FatalError when the port is taken), serving between `start` and
+    """Bound from construction (raises FatalError when a port is taken), serving between `start` and
     `drain`.
     """
 
@@ -75,19 +110,22 @@ class MeshServer:
         concerns: Concerns[ServerCall],
         health: Health,
         tls: Certificates | None = None,
+        priority_port: int | None = None,
     ) -> None:
-        """With `tls` only for callers with a certificate of an authority it trusts."""
-        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        """With `tls` only for callers with a certificate of an authority it trusts. Without `priority_port`
+        there is no second port.
+        """
+        first = _Lane("gRPC", host, port, tls)
+        priority = None if priority_port is None else _Lane("priority", host, priority_port, tls)
+        self._lanes = (first,) if priority is None else (first, priority)
         self._drain = Drain()
         own = {Place.DRAIN: self._drain.hook}
-        self._registrar = Registrar(self._server, {**concerns, **own}, _SETTLE_S)
+        self._registrar = Registrar(_Lanes(first, priority), {**concerns, **own}, _SETTLE_S)
         self._statuses = Statuses(health)
         self._started = False
-        try:
-            self.port = bind(self._server, f"{host}:{port}", tls)
-        except RuntimeError as failure:
-            raise FatalError(bind_failure("gRPC", host, port)) from failure
-        """The port it is bound to."""
+        self.port = first.port
+        self.priority_port = None if priority is None else priority.port
+        """What it is bound to."""
 
     def add(self, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
         """Register a servicer by its generated function. Raises FatalError for a method without a policy."""
@@ -100,22 +138,31 @@ class MeshServer:
         self.add(reflection.add_to_server, reflection.servicer(self._registrar.services))
         await self._statuses.start(served)
         self._started = True
-        await self._server.start()
+        await self._start()
 
     async def drain(self, grace_s: float = DRAIN_S) -> None:
         """Say NOT_SERVING, refuse new calls, end streams, let the others finish for at most `grace_s`; then
-        let go of the port.
+        let go of the ports.
         """
         await self._statuses.stop_serving()
         await asyncio.sleep(_LAST_WORDS_S)
         await self._drain.run(grace_s)
         await asyncio.sleep(_SENT_S)
-        end_connections(self.port)
-        await self._server.stop(None)
+        for lane in self._lanes:
+            end_connections(lane.port)
+        await self._stop()
 
     async def close(self) -> None:
-        """Let go of the port, whether it was served or not. Calls in flight are cut."""
+        """Let go of the ports, whether they were served or not. Calls in flight are cut."""
         self._statuses.close()
         if not self._started:
-            await self._server.start()  # gRPC frees a port only when it has begun to serve it
-        await self._server.stop(None)
+            await self._start()  # gRPC frees a port only when it has begun to serve it
+        await self._stop()
+
+    async def _start(self) -> None:
+        for lane in self._lanes:
+            await lane.server.start()
+
+    async def _stop(self) -> None:
+        for lane in self._lanes:
+            await lane.server.stop(None)

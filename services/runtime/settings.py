@@ -78,6 +78,10 @@ class RuntimeSettings(BaseSettings):
     """Name or address by which peers reach this host; empty: `host`. Needed where `host` is a wildcard."""
     grpc_port: Port | None = None
     """gRPC port; 0: any free one, peers learn it from the registry. Default: the contract's."""
+    priority_port: Port | None = None
+    """gRPC port of cancels and the kill switch alone, where the service has them; 0: any free one. Default:
+    the contract's beside the contract's gRPC port, any free one beside another.
+    """
     http_port: Port | None = None
     """Port of /health and /metrics; 0: any free one. Default: the contract's."""
     health_port: Port | None = None

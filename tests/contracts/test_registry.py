@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import pytest_asyncio
@@ -121,3 +121,14 @@ async def test_an_abandoned_wait_does_not_end_that_of_others(world: World) -> No
 
     async with asyncio.timeout(10):
         await other
+
+
+async def test_priority_addresses_are_those_of_the_instances_that_have_one(world: World) -> None:
+    await world.announcer.register(instance(1))
+    await world.announcer.register(replace(instance(2), priority_address="127.0.0.1:3002"))
+    await until(lambda: len(world.follower.endpoints(TRADING)) == 2)
+    assert world.follower.priority_endpoints(TRADING) == ("127.0.0.1:3002",)
+    assert world.follower.priority_endpoints(ANALYSIS) == ()
+    await world.announcer.deregister()
+    await until(lambda: not world.follower.endpoints(TRADING))
+    assert world.follower.priority_endpoints(TRADING) == ()

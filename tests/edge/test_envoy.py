@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from edge.envoy import configuration
 from edge.rest import RestForms
 from edge.settings import Address, EdgeSettings
 from services.cli.edge import find
+from services.runtime.limits import CANCELS
 from services.runtime.policy import BUILT_IN, method_policy, service_policies
 
 SERVICES = service_policies()
@@ -21,6 +23,11 @@ SETTINGS = EdgeSettings(
     listen=Address("127.0.0.1", 8080),
     admin=Address("127.0.0.1", 9901),
     upstreams={each.name: (Address(each.name.replace("_", "-"), each.grpc_port),) for each in SERVICES},
+    priority_upstreams={
+        each.name: (Address(each.name.replace("_", "-"), each.priority_port),)
+        for each in SERVICES
+        if each.priority_port
+    },
     gate_http=Address("127.0.0.1", 9058),
     gate_grpc=Address("127.0.0.1", 50058),
     descriptors="contracts.binpb",
@@ -45,7 +52,9 @@ def test_every_method_has_one_route_with_its_deadline_and_no_rest_path_has_any()
         for method in pool.FindServiceByName(service.full_name).methods
     }
     assert set(by_path) == {*methods, *BUILT_IN}
-    for path, cluster in methods.items():
+    for path, service in methods.items():
+        urgent = method_policy(path).bulkhead == CANCELS
+        cluster = f"{service}_priority" if urgent else service
         deadline = method_policy(path).default_deadline_s
         action = by_path[path]["route"]
         (header,) = by_path[path]["request_headers_to_add"]
@@ -56,9 +65,20 @@ def test_every_method_has_one_route_with_its_deadline_and_no_rest_path_has_any()
     assert {each["match"].get("prefix") for each in routes() if "path" not in each["match"]} == {"/"}
 
 
+def test_without_a_priority_port_cancels_go_where_all_calls_go() -> None:
+    made = configuration(SERVICES, replace(SETTINGS, priority_upstreams={}))
+    assert "_priority" not in json.dumps(made)
+    assert [each["name"] for each in made["static_resources"]["clusters"]][:7] == [
+        each.name for each in SERVICES
+    ]
+
+
 def test_services_by_name_are_looked_up_and_those_by_address_are_not() -> None:
     kinds = {each["name"]: each["type"] for each in MADE["static_resources"]["clusters"]}
-    assert set(kinds) == {*(each.name for each in SERVICES), "built_in", "gate"}
+    assert set(kinds) == {
+        *(each.name for each in SERVICES),
+        *("trading_gateway_priority", "built_in", "gate"),
+    }
     assert (kinds["trading_gateway"], kinds["gate"]) == ("STRICT_DNS", "STATIC")
 
 

@@ -1,6 +1,7 @@
 """What callers of the edge see of a service that is late, down, frozen, or asks them to come back."""
 
 import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,10 +10,20 @@ import pytest
 from fxmesh.analysis.v1 import service_pb2 as analysis
 from fxmesh.analysis.v1.service_pb2_grpc import AnalysisServiceStub
 from fxmesh.trading.v1 import service_pb2 as trading
-from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
+from fxmesh.trading.v1.service_pb2_grpc import (
+    TradingServiceServicer,
+    TradingServiceStub,
+    add_TradingServiceServicer_to_server,
+)
+from fxmesh.trading.v1.trading_pb2 import Order
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import CollectorRegistry
 
 from interceptors.errors import to_fx_error
+from interceptors.standard import server_concerns
+from services.runtime.health import Health
+from services.runtime.ids import CountedIds
+from services.runtime.serve import MeshServer
 from tests.edge.conftest import QUOTES, Front
 from tests.kit.edge import Edge
 from tests.kit.nats import until_async
@@ -95,3 +106,42 @@ async def test_a_late_answer_is_a_504_whether_the_service_says_so_or_not(front: 
         with pytest.raises(grpc.aio.AioRpcError) as silent:
             await asyncio.wait_for(call, 5)
         assert silent.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+class Cancelling(TradingServiceServicer):
+    """Lists nothing, cancels all."""
+
+    async def ListAccounts(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return trading.ListAccountsResponse()
+
+    async def CancelOrder(self, request: Any, context: Any) -> Any:  # noqa: N802
+        return trading.CancelOrderResponse(order=Order(order_id=request.order_id))
+
+
+async def test_a_cancel_takes_the_priority_port_past_a_port_that_takes_in_nothing(tmp_path: Path) -> None:
+    concerns = server_concerns(CountedIds("s"), CollectorRegistry())
+    server = MeshServer("127.0.0.1", 0, concerns, Health(), priority_port=0)
+    server.add(add_TradingServiceServicer_to_server, Cancelling())  # type: ignore[abstract]  # only what is called
+    await server.start()
+    assert server.priority_port is not None
+    async with proxy(server.port) as way:
+        edge = Edge(tmp_path, {"trading_gateway": way.port}, {"trading_gateway": server.priority_port})
+        await edge.start()
+        channel = grpc.aio.insecure_channel(f"localhost:{edge.port}")
+        try:
+            assert (await edge.ask("GET", "/api/v1/trading/accounts")).status == 200
+            way.to_server.stall()
+            listing = asyncio.ensure_future(edge.ask("GET", "/api/v1/trading/accounts"))
+            cancel = trading.CancelOrderRequest(request_id="r1", order_id="o-1")
+            answered = await TradingServiceStub(channel).CancelOrder(cancel, timeout=20)
+            assert answered.order.order_id == "o-1"
+            body = json.dumps({"request_id": "r2"}).encode()
+            kind = {"content-type": "application/json"}
+            rest = await edge.ask("POST", "/api/v1/trading/orders/o-1:cancel", body, kind)
+            assert (rest.status, rest.json["order"]["order_id"]) == (200, "o-1")
+            way.to_server.resume()
+            await listing
+        finally:
+            await channel.close()
+            await edge.close()
+            await server.close()

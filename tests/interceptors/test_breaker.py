@@ -6,17 +6,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
 from interceptors.breaker import OPEN_S, Breaker, Breakers, State
+from interceptors.calls import ClientCall
 from interceptors.client_metrics import ClientMetrics
+from interceptors.endpoints import Endpoint
 from interceptors.plan import Place
 from interceptors.retry import Retries
 from services.errors import FxError, Kind
 from services.runtime.channels import registry_channels, static_channels
 from services.runtime.memory_registry import MemoryRegistry
+from services.runtime.policy import method_policy
 from tests.fakes.echo import SERVICE
 from tests.fakes.echo.service import Request
 from tests.interceptors.flaky import (
@@ -56,7 +60,7 @@ class Client:
 
     @property
     def breaker(self) -> Breaker:
-        return self.breakers.by_service[SERVICE]
+        return self.breakers.by_target[SERVICE]
 
     async def fail(self, times: int, order: Order = unavailable) -> None:
         """So many calls that are sent and fail."""
@@ -277,7 +281,7 @@ async def test_nobody_to_send_to_is_not_the_peers_failure() -> None:
     made = registry_channels(MemoryRegistry(), concerns({Place.BREAKER: breakers.hook}))
     for _ in range(6):
         assert await reason(stub(made).Unary(Request(), timeout=0.01)) == "PEER_UNAVAILABLE"
-    assert breakers.by_service[SERVICE].state is State.CLOSED
+    assert breakers.by_target[SERVICE].state is State.CLOSED
     await made.close()
 
 
@@ -290,7 +294,7 @@ async def test_health_has_no_breaker(client: Client) -> None:
         health: Any = health_pb2_grpc.HealthStub(found.to("grpc.health.v1.Health"))
         await health.Check(health_pb2.HealthCheckRequest())
         await found.close()
-    assert set(client.breakers.by_service) == {SERVICE}
+    assert set(client.breakers.by_target) == {SERVICE}
 
 
 async def test_its_state_is_shown(client: Client) -> None:
@@ -303,3 +307,24 @@ async def test_its_state_is_shown(client: Client) -> None:
     await client.fail(5)
     assert value("fxmesh_client_breaker_state", service) == 2
     assert value("fxmesh_client_breaker_transitions_total", {**service, "to": "open"}) == 1
+
+
+async def test_orders_that_fail_leave_the_way_of_cancels_open() -> None:
+    trading, breakers = "fxmesh.trading.v1.TradingService", Breakers()
+    orders, cancels = (
+        breakers.hook(method_policy(f"/{trading}/{method}")) for method in ("PlaceOrder", "CancelOrder")
+    )
+    assert orders is not None
+    assert cancels is not None
+    assert orders.enter is not None
+    assert orders.leave is not None
+    assert cancels.enter is not None
+    for _ in range(20):
+        call = ClientCall(method_policy(f"/{trading}/PlaceOrder"), None, None)
+        call.code, call.endpoint = grpc.StatusCode.UNAVAILABLE, Endpoint(None)  # type: ignore[arg-type]  # not called
+        orders.leave(call)
+    with pytest.raises(FxError, match="CIRCUIT_OPEN"):
+        orders.enter(ClientCall(method_policy(f"/{trading}/PlaceOrder"), None, None))
+    cancels.enter(ClientCall(method_policy(f"/{trading}/CancelOrder"), None, None))
+    states = {target: breaker.state for target, breaker in breakers.by_target.items()}
+    assert states == {trading: State.OPEN, f"{trading}/cancels": State.CLOSED}

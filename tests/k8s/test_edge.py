@@ -80,7 +80,13 @@ def test_envoy_and_the_gate_find_the_services_and_each_other(built: Manifests) -
         "gate": f"{settings['FXMESH_HOST']}:{settings['FXMESH_HTTP_PORT']}",
         "built_in": f"{settings['FXMESH_HOST']}:{settings['FXMESH_GRPC_PORT']}",
     }
-    assert clusters(built) == wanted | gate
+    second = {
+        f"{name}_priority": f"{each.dns_name}:{each.priority_port}"
+        for name, each in SERVICES.items()
+        if each.priority_port
+    }
+    assert set(second) == {"trading_gateway_priority"}
+    assert clusters(built) == wanted | second | gate
     assert pod(built)["gate"]["command"] == ["python", "-m", "edge"]
 
 

@@ -52,11 +52,13 @@ def test_a_service_runs_under_its_name_and_ports(built: Manifests, service: Serv
     assert pod["command"] == ["python", "-m", f"services.{service.name}"]
     ports = {each["name"]: each["containerPort"] for each in pod["ports"]}
     health = int(built.settings["FXMESH_HEALTH_PORT"])
-    assert ports == {"grpc": service.grpc_port, "http": service.http_port, "health": health}
+    second = {"priority": service.priority_port} if service.priority_port else {}
+    assert ports == {"grpc": service.grpc_port, "http": service.http_port, "health": health, **second}
     headless = built.get("Service", service.dns_name)["spec"]
     assert headless["clusterIP"] == "None"
     assert headless["selector"].items() <= workload["spec"]["template"]["metadata"]["labels"].items()
-    assert {each["port"] for each in headless["ports"]} == {service.grpc_port, service.http_port}
+    found = {each["targetPort"]: each["port"] for each in headless["ports"]}
+    assert found == {"grpc": service.grpc_port, "http": service.http_port, **second}
 
 
 def test_nothing_else_runs(built: Manifests) -> None:
@@ -69,18 +71,27 @@ def test_peers_and_the_bus_are_looked_for_where_they_are(built: Manifests) -> No
         name, port = dns_address(service.full_name).removeprefix("dns:///").split(":")
         ports = built.get("Service", name)["spec"]["ports"]
         assert {each["name"]: each["port"] for each in ports}["grpc"] == int(port)
+        if service.priority_port:
+            name, port = dns_address(service.full_name, priority=True).removeprefix("dns:///").split(":")
+            assert {each["name"]: each["port"] for each in ports}["priority"] == int(port)
     host, port = built.settings["FXMESH_NATS_URL"].removeprefix("nats://").split(":")
     assert {each["port"] for each in built.get("Service", host)["spec"]["ports"]} >= {int(port)}
+
+
+def call_ports(service: ServicePolicy) -> list[int]:
+    return [port for port in (service.grpc_port, service.priority_port) if port]
 
 
 def test_the_cluster_allows_the_calls_of_the_contracts_and_no_others(built: Manifests) -> None:
     names = {service.full_name: service for service in SERVICES}
     wanted: set[Reach] = {(service.dns_name, NATS, 4222) for service in SERVICES}
-    wanted |= {(EDGE, service.dns_name, service.grpc_port) for service in SERVICES}
+    wanted |= {(EDGE, service.dns_name, port) for service in SERVICES for port in call_ports(service)}
     wanted.add((EDGE, NATS, 4222))  # keys and revocations
     for service in SERVICES:
         callees = {names[call.partition("/")[0]] for call in service.calls}
-        wanted |= {(service.dns_name, callee.dns_name, callee.grpc_port) for callee in callees}
+        wanted |= {
+            (service.dns_name, callee.dns_name, port) for callee in callees for port in call_ports(callee)
+        }
         if service.scrapes:
             wanted |= {(service.dns_name, each.dns_name, each.http_port) for each in SERVICES}
     if built.overlay == "production":

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -125,9 +126,13 @@ class Alive(grpc.GenericRpcHandler):
 
 
 class Edge:
-    """Between `start` and `close`. `upstreams`: port by service name; nobody answers for the others."""
+    """Between `start` and `close`. `upstreams`: port by service name; nobody answers for the others.
+    `priority`: priority port by service name.
+    """
 
-    def __init__(self, folder: Path, upstreams: Mapping[str, int]) -> None:
+    def __init__(
+        self, folder: Path, upstreams: Mapping[str, int], priority: Mapping[str, int] = MappingProxyType({})
+    ) -> None:
         services = service_policies()
         self.port, nobody = free_port(), free_port()
         ports = {service.name: upstreams.get(service.name, nobody) for service in services}
@@ -146,6 +151,7 @@ class Edge:
             Address(HOST, self.door.port),
             Address(HOST, self._built_in.port),
             str(folder / "contracts.binpb"),
+            {name: (Address(HOST, port),) for name, port in priority.items()},
         )
         (folder / "contracts.binpb").write_bytes(descriptor_set(services))
         self._envoy = Envoy(folder, configuration(services, settings))

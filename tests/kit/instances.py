@@ -43,12 +43,13 @@ class Instance:
     """One process of a service, from construction to `end`."""
 
     def __init__(self, server: NatsServer, name: str, folder: Path, **environment: str) -> None:
-        self.grpc_port, self.http_port = free_port(), free_port()
+        self.grpc_port, self.priority_port, self.http_port = free_port(), free_port(), free_port()
         folder.mkdir(parents=True, exist_ok=True)
         told = {
             "FXMESH_NATS_URL": server.url,
             "FXMESH_IDENTITY": "off",
             "FXMESH_GRPC_PORT": str(self.grpc_port),
+            "FXMESH_PRIORITY_PORT": str(self.priority_port),
             "FXMESH_HTTP_PORT": str(self.http_port),
             "FXMESH_DATA_DIR": str(folder / "data"),
             "FXMESH_LOG_FORMAT": "json",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import asdict
 
 import nats
 import pytest
@@ -176,8 +178,11 @@ async def test_what_a_newer_version_says_of_itself_breaks_nothing(nats_server: N
         stranger = await nats.connect(nats_server.url)
         await stranger.publish(f"$KV.{BUCKET}.x.y", b'{"id": "y", "unheard_of": 1}')
         await stranger.publish(f"$KV.{BUCKET}.x.z", b"\xff")
+        await stranger.publish(f"$KV.{BUCKET}.x.l", b"[]")
+        more = {**asdict(instance(3)), "unheard_of": 1}  # enough to call it, whatever else it says
+        await stranger.publish(f"$KV.{BUCKET}.x.m", json.dumps(more).encode())
         await stranger.flush()
         await follower.register(instance(2))
-        await until(lambda: len(follower.endpoints(SERVICE)) == 2)
+        await until(lambda: len(follower.endpoints(SERVICE)) == 3)
         await stranger.close()
-    assert [each.id for each in follower.instances()] == ["i1", "i2"]
+    assert [each.id for each in follower.instances()] == ["i1", "i2", "i3"]

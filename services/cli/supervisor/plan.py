@@ -99,7 +99,7 @@ def ports_to_move(choices: Choices, services: tuple[ServicePolicy, ...]) -> tupl
         port + number * _INSTANCE_STEP
         for policy in services
         for number in range(choices.instances.get(policy.name, 1))
-        for port in (policy.grpc_port, policy.http_port)
+        for port in _ports(policy).values()
     ]
     if choices.nats_port is None:
         found.append(NATS_PORT)
@@ -182,8 +182,7 @@ def _environment(
         **(tls_environment(home, name) if choices.tls else {}),
         **_trust(home),
         "FXMESH_HOST": LOOPBACK,
-        "FXMESH_GRPC_PORT": str(ports["grpc"]),
-        "FXMESH_HTTP_PORT": str(ports["http"]),
+        **{f"FXMESH_{label.upper()}_PORT": str(port) for label, port in ports.items()},
         "FXMESH_DATA_DIR": str(data),
         "FXMESH_LOG_FORMAT": "json",
         # A log line must be in the file when the process is killed the moment after.
@@ -211,10 +210,16 @@ def _trust(home: Home) -> dict[str, str]:
     }
 
 
+def _ports(policy: ServicePolicy) -> dict[str, int]:
+    """Those of the contract, by label."""
+    second = {"priority": policy.priority_port} if policy.priority_port else {}
+    return {"grpc": policy.grpc_port, **second, "http": policy.http_port}
+
+
 def _service(home: Home, policy: ServicePolicy, nats_url: str, choices: Choices, number: int) -> ProcessSpec:
     """Instance `number` of a service, counted from 0: with ports, a data folder and a log of its own."""
     step = choices.port_offset + number * _INSTANCE_STEP
-    ports = {"grpc": policy.grpc_port + step, "http": policy.http_port + step}
+    ports = {label: port + step for label, port in _ports(policy).items()}
     name = f"{policy.name}-{number + 1}" if number else policy.name
     data = home.data / name
     env = _environment(home, policy.name, ports, data, choices) | nats_users.environment(home, policy.name)

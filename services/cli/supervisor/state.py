@@ -54,7 +54,7 @@ WELL = frozenset({Condition.SERVING, Condition.DEGRADED})
 
 @dataclass(frozen=True, slots=True)
 class ProcessState:
-    """One process. Times are Unix seconds; `ports` by label (`grpc`, `http`, `nats`)."""
+    """One process. Times are Unix seconds; `ports` by label (`grpc`, `priority`, `http`, `nats`)."""
 
     name: str
     condition: Condition
@@ -119,6 +119,14 @@ class RunState:
         self.process(service)
         found = (each.ports["grpc"] for each in self.processes if each.service == service)
         return tuple(f"{self.host}:{port}" for port in found)
+
+    def priority_addresses(self, service: str) -> tuple[str, ...]:
+        """`host:port` of the priority port of each instance that has one. Raises CliError UNKNOWN_PROCESS."""
+        self.process(service)
+        instances = (each for each in self.processes if each.service == service)
+        return tuple(
+            f"{self.host}:{each.ports['priority']}" for each in instances if "priority" in each.ports
+        )
 
     @property
     def edge_url(self) -> str:

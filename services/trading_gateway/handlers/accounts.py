@@ -100,6 +100,7 @@ class Accounts:
         Raises FxError `UNKNOWN_ACCOUNT`.
         """
         everywhere = not account_id
+        views: list[AccountView] = []
 
         def act(engine: Engine) -> list[str]:
             if everywhere:
@@ -108,10 +109,12 @@ class Accounts:
             for each in ids:
                 time_ns = self._desk.time(engine.book.account(each).session_id)
                 engine.set_trading_state(SetTradingState(time_ns, each, state, reason, everywhere))
+            # As of this step, so durable with it: as of later, the answer would wait for what came since.
+            views.extend(valuation.account_view(engine.book, engine.book.account(each)) for each in ids)
             return ids
 
         ids = await self._desk.once(request_id, ("state", account_id, state.value, reason), act)
-        return [await self.get(each) for each in ids]
+        return views or [await self.get(each) for each in ids]
 
     async def positions(
         self, account_id: str, symbols: frozenset[str], *, include_flat: bool

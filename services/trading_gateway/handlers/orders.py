@@ -122,7 +122,8 @@ class Orders:
 
     async def cancel(self, request_id: str, wanted: str) -> Order:
         """Cancel a working order. Raises FxError `UNKNOWN_ORDER`, `ORDER_FINAL`."""
-        await self.get(wanted)
+        if wanted not in self._desk.engine.book.orders:
+            await self.get(wanted)
 
         def act(engine: Engine) -> list[str]:
             self._cancel(engine, _working(engine, wanted))

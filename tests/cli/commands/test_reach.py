@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from fxmesh.marketdata.v1 import service_pb2 as pb
+from fxmesh.trading.v1 import service_pb2 as trading_pb
 
 from interceptors.retry import ATTEMPTS
 from services.cli.addresses import Addresses
@@ -21,6 +22,7 @@ from services.cli.render import Printer
 from services.cli.supervisor import lock, state
 from services.cli.supervisor.preflight import make_folders
 from services.cli.supervisor.state import Condition, Phase, ProcessState, RunState
+from services.errors import FxError
 from tests.cli.commands.conftest import Fxmesh
 from tests.kit.ports import free_port
 
@@ -237,3 +239,44 @@ def test_a_question_without_an_answer_is_no_unknown_outcome(typed: Fxmesh, dying
     error = typed("orders", "--json").error
     assert error["reason"] == "PEER_UNAVAILABLE"
     assert "fxmesh status" in error["hint"]
+
+
+async def test_a_cancel_is_made_at_the_priority_port_and_what_is_no_cancel_is_not(
+    typed: Fxmesh, noted: Callable[..., None]
+) -> None:
+    home = Home.at(Path(os.environ["FXMESH_HOME"]))
+    with dies_in_each_call() as (first, port), dies_in_each_call() as (priority, second):
+        ports = {"grpc": port, "priority": second}
+        instance = ProcessState("trading_gateway", Condition.SERVING, ports, "")
+        run = RunState(Phase.READY, "", "127.0.0.1", "", os.getpid(), 0.0, processes=(instance,))
+        state.save(home, run)
+        link = Link(Addresses(home), Printer(False))
+        try:
+            with pytest.raises(FxError, match="PEER_UNAVAILABLE"):
+                await link.trading.CancelOrder(trading_pb.CancelOrderRequest(request_id="r", order_id="o"))
+            # A repetition goes by the other way: whoever answers there has the cancel all the same.
+            assert len(priority.calls) == 1
+            assert len(first.calls) == ATTEMPTS - 1
+            with pytest.raises(FxError, match="PEER_UNAVAILABLE"):
+                await link.trading.ListAccounts(trading_pb.ListAccountsRequest())
+            assert len(priority.calls) == 1
+        finally:
+            await link.close()
+
+
+async def test_a_cancel_is_made_at_the_first_port_where_nobody_is_at_the_other(
+    typed: Fxmesh, noted: Callable[..., None]
+) -> None:
+    home = Home.at(Path(os.environ["FXMESH_HOME"]))
+    with dies_in_each_call() as (first, port):
+        ports = {"grpc": port, "priority": free_port()}
+        instance = ProcessState("trading_gateway", Condition.SERVING, ports, "")
+        run = RunState(Phase.READY, "", "127.0.0.1", "", os.getpid(), 0.0, processes=(instance,))
+        state.save(home, run)
+        link = Link(Addresses(home), Printer(False))
+        try:
+            with pytest.raises(FxError, match="PEER_UNAVAILABLE"):
+                await link.trading.CancelOrder(trading_pb.CancelOrderRequest(request_id="r", order_id="o"))
+            assert {method for method, _ in first.calls} == {"/fxmesh.trading.v1.TradingService/CancelOrder"}
+        finally:
+            await link.close()

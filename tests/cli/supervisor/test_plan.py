@@ -24,7 +24,7 @@ def test_every_service_of_the_contracts_is_planned_on_its_ports(home: Home) -> N
     plan = plan_for(home, Choices())
     assert {each.name: dict(each.ports) for each in plan.processes} == {
         "nats": {"nats": 4222},
-        "trading_gateway": {"grpc": 50051, "http": 9051},
+        "trading_gateway": {"grpc": 50051, "priority": 50061, "http": 9051},
         "market_data": {"grpc": 50052, "http": 9052},
         "analysis_engine": {"grpc": 50053, "http": 9053},
         "data_pipeline": {"grpc": 50054, "http": 9054},
@@ -64,7 +64,8 @@ def test_an_offset_moves_every_port_and_tells_every_process(home: Home) -> None:
     plan = plan_for(home, Choices(port_offset=1000))
     trading = plan.services[0]
     assert plan.nats_url == "nats://127.0.0.1:5222"
-    assert trading.ports == {"grpc": 51051, "http": 10051}
+    assert trading.ports == {"grpc": 51051, "priority": 51061, "http": 10051}
+    assert trading.env["FXMESH_PRIORITY_PORT"] == "51061"
     assert trading.env["FXMESH_GRPC_PORT"] == "51051"
     assert trading.env["FXMESH_HTTP_PORT"] == "10051"
     assert trading.env["FXMESH_NATS_URL"] == plan.nats_url
@@ -122,7 +123,7 @@ def test_further_instances_have_names_ports_and_folders_of_their_own(home: Home)
     ports = [port for each in plan.processes for port in each.ports.values()]
     assert len(set(ports)) == len(ports)
     moved = ports_to_move(choices, service_policies())
-    assert {50152, 9152, 50252, 9252} <= set(moved)
+    assert {50061, 50152, 9152, 50252, 9252} <= set(moved)
 
 
 def test_the_edge_asks_several_instances_how_they_are_and_one_alone_whether_it_lives(home: Home) -> None:
@@ -142,7 +143,10 @@ def test_the_edge_asks_several_instances_how_they_are_and_one_alone_whether_it_l
         for name, each in found.items()
         if "health_checks" in each
     }
-    assert asked == {each.name: LIVENESS for each in service_policies()} | {"market_data": None}
+    assert asked == {each.name: LIVENESS for each in service_policies()} | {
+        "trading_gateway_priority": LIVENESS,
+        "market_data": None,
+    }
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -52,6 +53,10 @@ def test_addresses_come_by_service(home: Home) -> None:
     assert STATE.http_address("market_data") == "127.0.0.1:9052"
     with pytest.raises(CliError, match=r"no process bank.*Known: market_data, nats"):
         STATE.grpc_addresses("bank")
+    assert STATE.priority_addresses("market_data") == ()
+    trading = ProcessState("trading_gateway", Condition.SERVING, {"grpc": 50051, "priority": 50061}, "/log")
+    with_trading = replace(STATE, processes=(*STATE.processes, trading))
+    assert with_trading.priority_addresses("trading_gateway") == ("127.0.0.1:50061",)
 
 
 def test_a_state_counts_only_while_the_lock_is_held(home: Home) -> None:

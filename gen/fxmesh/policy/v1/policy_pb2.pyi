@@ -189,6 +189,7 @@ class ServicePolicy(_message.Message):
     PUBLISHES_FIELD_NUMBER: _builtins.int
     SCRAPES_FIELD_NUMBER: _builtins.int
     SINGLE_BECAUSE_FIELD_NUMBER: _builtins.int
+    PRIORITY_PORT_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Folder under services/, process name and NATS user, e.g. "trading_gateway"."""
     area: _builtins.str
@@ -202,6 +203,11 @@ class ServicePolicy(_message.Message):
     single_because: _builtins.str
     """Why one process at a time must serve it, as a sentence about what is kept in it. Empty: several instances may, and
     what only one of them may do belongs to the one that leads (services/runtime/leadership.py).
+    """
+    priority_port: _builtins.int
+    """Default priority port: a second gRPC port with the methods of the bulkhead "cancels" and nothing else, so that no
+    other call is ahead of them. A service with such methods has one, and no other service does; all its methods are
+    served on grpc_port as well. Otherwise 0.
     """
     @_builtins.property
     def calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -227,10 +233,11 @@ class ServicePolicy(_message.Message):
         publishes: _abc.Iterable[_builtins.str] | None = ...,
         scrapes: _builtins.bool = ...,
         single_because: _builtins.str = ...,
+        priority_port: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "calls", b"calls", "consumes", b"consumes", "grpc_port", b"grpc_port", "http_port", b"http_port", "name", b"name", "publishes", b"publishes", "scrapes", b"scrapes", "single_because", b"single_because"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "calls", b"calls", "consumes", b"consumes", "grpc_port", b"grpc_port", "http_port", b"http_port", "name", b"name", "priority_port", b"priority_port", "publishes", b"publishes", "scrapes", b"scrapes", "single_because", b"single_because"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
