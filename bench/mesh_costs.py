@@ -4,11 +4,11 @@
 
 First each concern alone: the time that its hook takes of a call of the echo method, the least of several
 repetitions, which other work on the machine changes little. Then in its place: a process serves an echo bare,
-one with an empty plan, one with the whole stack, and one each with all but a concern, called alike by this
-one. A line is such a server: calls a second as a ratio to bare, the processor time of a call in this process
-and in the server's, and what leaving the concern out saves the server (medians). Two processes of the same
-code differ by some microseconds from start to start, so all are started several times; rounds alternate over
-them, so that whatever else the machine does meets all.
+one on uvloop, one with an empty plan, one with the whole stack, and one each with all but a concern; the last
+three are called alike. A line is such a server: calls a second as a ratio to bare, the processor time of a
+call in its callers' process and in the server's, and what leaving the concern out saves the server (medians).
+Two processes of the same code differ by some microseconds from start to start, so all are started several
+times; rounds alternate over them, so that whatever else the machine does meets all.
 
 `python -m bench.mesh` compares the whole stack with bare at several loads, and traced.
 """
@@ -21,30 +21,28 @@ import sys
 import tempfile
 import time
 import timeit
-from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 from bench.mesh import stack
-from bench.mesh.callers import REQUEST, WAYS
-from bench.mesh.measure import Round, Way, median, one_round
+from bench.mesh.callers import calling
+from bench.mesh.child import child
+from bench.mesh.measure import Round, Way, in_turn, median
+from bench.mesh.ways import BARE, BARE_UVLOOP, MESH, WAYS
 from interceptors.calls import ClientCall, ServerCall
 from interceptors.plan import Concern, Concerns, Place
-from services.runtime.channels import static_channels
 from services.runtime.health import Health
 from services.runtime.identity import Principal, PrincipalKind
-from services.runtime.loop import MeasuredLoop, current_load
+from services.runtime.loop import current_loop, run_measured
 from services.runtime.memory_context import MemoryContext
 from services.runtime.policy import MethodPolicy, method_policy
 from services.runtime.serve import MeshServer
 from tests.fakes.echo import SERVICE, service_pb2, service_pb2_grpc
 
 SAMPLE = 0.01
-BARE, EMPTY, FULL = "bare", "empty plan", "all"
+EMPTY, FULL = "empty plan", "all"
 _CALLER = Principal("echo", PrincipalKind.SERVICE)
 
 
@@ -80,14 +78,19 @@ def alone(place: Place, concern: Concern[Any], make: Callable[[MethodPolicy], An
         if leave is not None:
             leave(call)
 
-    made = min(timeit.repeat(lambda: make(method), number=2000, repeat=9))
-    return (min(timeit.repeat(once, number=2000, repeat=9)) - made) / 2000 * 1e6
+    return _least(once) - _least(lambda: make(method))
+
+
+def _least(work: Callable[[], object]) -> float:
+    """Microseconds: of many short repetitions some meet a moment in which nothing else runs."""
+    return min(timeit.repeat(work, number=100, repeat=200)) / 100 * 1e6
 
 
 def print_alone(secrets: Path) -> None:
     """The price of each concern by itself."""
-    load = current_load()
-    assert load is not None  # this runs on a measured loop
+    loop = current_loop()
+    assert loop is not None
+    load = loop.load
     load.rested = float("inf")  # measuring is no overload
     token = stack.token(secrets)
     for side, concerns, make in (
@@ -116,55 +119,44 @@ async def serve(name: str, secrets: Path) -> None:
     await server.close()
 
 
-@asynccontextmanager
-async def meshed(name: str, secrets: Path) -> AsyncIterator[Way]:
-    """The whole client, and a server of that name in a process of its own."""
-    child = await asyncio.create_subprocess_exec(
-        sys.executable, __file__, "--serve", name, "--secrets", str(secrets), stdin=PIPE, stdout=PIPE
-    )
-    assert child.stdin is not None
-    assert child.stdout is not None
-    port = int(await child.stdout.readline())
-    channels = static_channels({SERVICE: f"127.0.0.1:{port}"}, stack.calling(secrets, SAMPLE))
-    unary = service_pb2_grpc.EchoServiceStub(channels.to(SERVICE)).Unary
-    try:
-        yield Way(lambda: unary(REQUEST), (psutil.Process(child.pid),))
-    finally:
-        await channels.close()
-        child.stdin.close()
-        await child.wait()
+@contextmanager
+def meshed(name: str, secrets: Path) -> Iterator[Way]:
+    """The whole client, and a server of that name."""
+    with child(__file__, "--serve", name, "--secrets", str(secrets)) as server:
+        port = int(server.answer())
+        with calling(MESH, port, secrets, SAMPLE, (server.process,)) as way:
+            yield way
 
 
-async def started(names: Sequence[str], rounds: int, seconds: float, callers: int) -> dict[str, list[Round]]:
+def started(names: Sequence[str], rounds: int, seconds: float, callers: int) -> Mapping[str, list[Round]]:
     """The rounds of all, freshly started."""
-    async with AsyncExitStack() as all_:
+    with ExitStack() as all_:
         secrets = Path(all_.enter_context(tempfile.TemporaryDirectory(prefix="fxmesh-bench-")))
-        ways = {BARE: await all_.enter_async_context(WAYS[BARE](secrets, SAMPLE))}
+        ways = {each: all_.enter_context(WAYS[each](secrets, SAMPLE)) for each in (BARE, BARE_UVLOOP)}
         for name in names:
-            ways[name] = await all_.enter_async_context(meshed(name, secrets))
-        for way in ways.values():
-            await one_round(way, callers, seconds)
-        found: dict[str, list[Round]] = {name: [] for name in ways}
-        for _ in range(rounds):
-            for name, way in ways.items():
-                found[name].append(await one_round(way, callers, seconds))
-    return found
+            ways[name] = all_.enter_context(meshed(name, secrets))
+        return in_turn(ways, callers, rounds, seconds)
 
 
-async def main(starts: int, rounds: int, seconds: float, callers: int) -> None:
-    """Measure and print."""
+async def look() -> list[str]:
+    """Print the price of each concern by itself; gives the names of the servers to start."""
     with tempfile.TemporaryDirectory(prefix="fxmesh-bench-") as folder:
         print_alone(Path(folder))
-        names = list(without(stack.serving(Path(folder), SAMPLE)))
+        return list(without(stack.serving(Path(folder), SAMPLE)))
+
+
+def main(starts: int, rounds: int, seconds: float, callers: int) -> None:
+    """Measure and print."""
+    names = run_measured(look())
     found: dict[str, list[Round]] = {}
     for number in range(1, starts + 1):
         print(f"start {number} of {starts}", file=sys.stderr)
-        for name, taken in (await started(names, rounds, seconds, callers)).items():
+        for name, taken in started(names, rounds, seconds, callers).items():
             found.setdefault(name, []).extend(taken)
     medians = {name: median(taken) for name, taken in found.items()}
     print(f"{'server':<24} {'to bare':>8} {'µs here':>9} {'µs there':>9} {'saves µs':>9}")
     for name, each in medians.items():
-        left_out = name not in (BARE, EMPTY, FULL)
+        left_out = name not in (BARE, BARE_UVLOOP, EMPTY, FULL)
         saves = f"{(medians[FULL].elsewhere_s - each.elsewhere_s) * 1e6:>9.1f}" if left_out else ""
         print(
             f"{'without ' + name if left_out else name:<24} {each.rate / medians[BARE].rate:>8.2f}"
@@ -183,8 +175,7 @@ if __name__ == "__main__":
     parser.add_argument("--serve", metavar="NAME", help=argparse.SUPPRESS)
     parser.add_argument("--secrets", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-        if given.serve:
-            runner.run(serve(given.serve, given.secrets))
-        else:
-            runner.run(main(given.starts, given.rounds, given.seconds, given.callers))
+    if given.serve:
+        run_measured(serve(given.serve, given.secrets))
+    else:
+        main(given.starts, given.rounds, given.seconds, given.callers)

@@ -29,7 +29,7 @@ from services.runtime.clock import WallClock
 from services.runtime.health import Health
 from services.runtime.ids import Uuid7Ids
 from services.runtime.limits import Limits
-from services.runtime.loop import MeasuredLoop
+from services.runtime.loop import run_measured
 from services.runtime.serve import MeshServer
 from tests.fakes.echo import service_pb2, service_pb2_grpc
 
@@ -181,7 +181,6 @@ if __name__ == "__main__":
     parser.add_argument("--no-admission", action="store_true", help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.serve:
-        with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-            runner.run(serve(given.work_ms / 1000, admission=not given.no_admission))
+        run_measured(serve(given.work_ms / 1000, admission=not given.no_admission))
     else:
         asyncio.run(main(given.times, given.work_ms / 1000, given.seconds, given.deadline))

@@ -25,6 +25,7 @@ from services.runtime.fatal import FatalError
 from services.runtime.identity.bucket import IdentityFollower
 from services.runtime.identity.identity import begin
 from services.runtime.ids import Uuid7Ids
+from services.runtime.loop import run_measured
 from services.runtime.policy import ServicePolicy, service_policies
 from services.runtime.settings import RuntimeSettings
 from services.runtime.tls import certificates
@@ -39,7 +40,7 @@ def main() -> None:
     def work() -> None:
         runtime = settings.load(RuntimeSettings)
         log = logs.configure(NAME, runtime.log_level, runtime.log_format)
-        asyncio.run(_run(runtime, settings.load(Settings), log))
+        run_measured(_run(runtime, settings.load(Settings), log))
 
     guarded(NAME, work)
 

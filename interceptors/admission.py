@@ -40,12 +40,16 @@ _log = structlog.get_logger("fxmesh.mesh")
 
 
 class Admission(Collector):
-    """Of one process, whose loop has this `load`. `now` is monotonic."""
+    """Of one process, whose loop has this `load` and was idle for `idle_s()`. `now` is monotonic."""
 
     def __init__(
-        self, registry: CollectorRegistry, load: Load, now: Callable[[], float] = time.monotonic
+        self,
+        registry: CollectorRegistry,
+        load: Load,
+        idle_s: Callable[[], float],
+        now: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._load = load
+        self._idle_s = idle_s
         self._now = now
         self._backlog = Backlog(load, now)
         self._backlog.changed = self._tell
@@ -129,5 +133,5 @@ class Admission(Collector):
         ):
             yield GaugeMetricFamily(f"fxmesh_admission_{name}", text, value=value)
         yield CounterMetricFamily(
-            "fxmesh_event_loop_idle_seconds", "Seconds the event loop had nothing to do.", self._load.idle_s
+            "fxmesh_event_loop_idle_seconds", "Seconds the event loop had nothing to do.", self._idle_s()
         )

@@ -65,7 +65,7 @@ class Backlog:
 
     def come(self, now: float, left_s: float) -> asyncio.Future[None] | bool:
         """A call has come, with so much time left: True to go on, False to be shed, or what to wait for."""
-        rested = self._load.rested
+        rested = self._load.look(now)
         if rested != self._busy_since:
             self._busy_since, self._served_before = rested, self.served
         if not self._holding:
@@ -99,7 +99,7 @@ class Backlog:
     def _look(self, began: float, armed: float, came: int) -> None:
         """Whether all that had piled up has come."""
         now = self._now()
-        drained = self._came == came and self._load.rested >= armed
+        drained = self._came == came and self._load.look(now) >= armed
         if not drained and now - began < STOCK_S:
             self._look_later(began)
             return
@@ -124,7 +124,7 @@ class Backlog:
         if self._counting:
             return
         now = self._now()
-        if now - self._load.rested > BEHIND_S:
+        if now - self._load.look(now) > BEHIND_S:
             self._take_stock(now)
             return
         few = self.per_second is None or len(self._held) / self.per_second <= AT_ONCE_S

@@ -33,6 +33,26 @@ MAX_BUCKETS = 10_000
 _LABELS = ("kind", "grpc_service", "grpc_method")
 
 
+class _Bucket:
+    """Of one caller: when it will be full again, and how fast it fills."""
+
+    __slots__ = ("_burst_s", "_per_second", "full_at")
+
+    def __init__(self, rate: Rate, now: float) -> None:
+        self.full_at = now
+        self._per_second = rate.per_second
+        self._burst_s = rate.burst / rate.per_second
+
+    def take(self, cost: int, now: float) -> float:
+        """Take so many tokens. Where they are not there none is taken: the seconds until they are."""
+        after = max(now, self.full_at) + cost / self._per_second
+        wait_s = after - now - self._burst_s
+        if wait_s > 1e-9:  # less is rounding
+            return wait_s
+        self.full_at = after
+        return 0.0
+
+
 class RateLimit(Collector):
     """The buckets of one process. `now` is monotonic, in seconds."""
 
@@ -46,7 +66,7 @@ class RateLimit(Collector):
             PrincipalKind.OPERATOR: limits.services,  # their own platform: nobody else is held up
             PrincipalKind.ANONYMOUS: limits.anonymous,
         }
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
         self._refused: dict[tuple[str, str, str], int] = {}
         registry.register(self)
 
@@ -65,36 +85,33 @@ class RateLimit(Collector):
     @property
     def buckets(self) -> int:
         """How many are kept."""
-        return len(self._full_at)
+        return len(self._buckets)
 
     def _take(self, cost: int, call: ServerCall) -> None:
         principal = call.principal
-        kind, label = principal.kind, principal.label
+        label = principal.label
         if principal is ANONYMOUS:
             label = f"anonymous:{host(call.context.peer())}"
-        rate = self._rates[kind]
         now = self._now()
-        full_at = self._full_at.get(label)
-        if full_at is None:
+        bucket = self._buckets.get(label)
+        if bucket is None:
             self._make_room(now)
-            full_at = now
-        after = (max(now, full_at)) + cost / rate.per_second
-        wait_s = after - now - rate.burst / rate.per_second
-        refused = wait_s > 1e-9  # less is rounding
-        self._full_at[label] = full_at if refused else after
-        self._full_at.move_to_end(label)
-        if refused:
-            raise self._refuse(call, kind, wait_s)
+            bucket = self._buckets[label] = _Bucket(self._rates[principal.kind], now)
+        else:
+            self._buckets.move_to_end(label)
+        wait_s = bucket.take(cost, now)
+        if wait_s:
+            raise self._refuse(call, principal.kind, wait_s)
 
     def _make_room(self, now: float) -> None:
         """Forget old buckets that are full by now, two a new one, and the oldest where there is no room."""
         for _ in range(2):
-            if not self._full_at:
+            if not self._buckets:
                 return
-            label, full_at = next(iter(self._full_at.items()))
-            if full_at > now and len(self._full_at) < MAX_BUCKETS:
+            label, bucket = next(iter(self._buckets.items()))
+            if bucket.full_at > now and len(self._buckets) < MAX_BUCKETS:
                 return
-            del self._full_at[label]
+            del self._buckets[label]
 
     def _refuse(self, call: ServerCall, kind: PrincipalKind, wait_s: float) -> FxError:
         method = call.method

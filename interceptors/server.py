@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeAlias, TypeVar
+from typing import Any, NoReturn, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -27,9 +27,10 @@ from services.errors import FxError
 from services.runtime.crash import crash_point
 from services.runtime.policy import MethodPolicy, Shape, method_policy
 
-Answer = TypeVar("Answer")
-Work: TypeAlias = Callable[[ServerCall, Any], Awaitable[Answer]]
-"""What is done for a call with its request as it came: bytes, or a stream of messages."""
+Work: TypeAlias = Callable[[ServerCall, Any], Awaitable[Any]]
+"""What is done for a call with its request as it came: bytes, or a stream of messages. Gives what the handler
+answers; a layer of its own in between would cost every call a coroutine more.
+"""
 Handler: TypeAlias = Callable[[Any, Context], Any]
 
 _log = structlog.get_logger("fxmesh.mesh")
@@ -84,24 +85,23 @@ class Registrar:
         encode = handler.response_serializer
         match method.shape:
             case Shape.UNARY:
-                answering = _unary_unary(handler.unary_unary, receive, encode)
-                return grpc.unary_unary_rpc_method_handler(partial(run, plan, answering), None, None)
+                answering = _unary_unary(handler.unary_unary, receive)
+                return grpc.unary_unary_rpc_method_handler(partial(run, plan, answering, encode), None, None)
             case Shape.CLIENT_STREAM:
-                gathering = self._stream_unary(handler.stream_unary, encode)
-                return grpc.stream_unary_rpc_method_handler(partial(run, plan, gathering), receive, None)
+                gathering = self._stream_unary(handler.stream_unary)
+                serve = partial(run, plan, gathering, encode)
+                return grpc.stream_unary_rpc_method_handler(serve, receive, None)
             case Shape.SERVER_STREAM:
                 streaming = self._unary_stream(handler.unary_stream, receive)
-                return grpc.unary_stream_rpc_method_handler(partial(run, plan, streaming), None, encode)
+                return grpc.unary_stream_rpc_method_handler(partial(run, plan, streaming, None), None, encode)
             case Shape.BIDI_STREAM:
                 conversing = self._stream_stream(handler.stream_stream)
-                return grpc.stream_stream_rpc_method_handler(partial(run, plan, conversing), receive, encode)
+                serve = partial(run, plan, conversing, None)
+                return grpc.stream_stream_rpc_method_handler(serve, receive, encode)
 
-    def _stream_unary(self, handler: Handler, encode: messages.Encoder) -> Work[bytes]:
+    def _stream_unary(self, handler: Handler) -> Work:
         # Requests are parsed and checked as the handler reads them: what is wrong with one is raised there.
-        async def work(call: ServerCall, requests: Any) -> bytes:
-            return encode(await handler(self._requests(requests), call.context))
-
-        return work
+        return lambda call, requests: handler(self._requests(requests), call.context)
 
     async def _requests(self, requests: AsyncIterable[Message]) -> AsyncIterator[Message]:
         """The requests of a stream; its end is believed when no cancellation follows for a while.
@@ -114,24 +114,15 @@ class Registrar:
         if self._settle_s:
             await asyncio.sleep(self._settle_s)
 
-    def _unary_stream(self, handler: Handler, receive: messages.Decoder) -> Work[None]:
-        async def work(call: ServerCall, data: bytes) -> None:
-            await _write_answers(handler, receive(data), call.context)
+    def _unary_stream(self, handler: Handler, receive: messages.Decoder) -> Work:
+        return lambda call, data: _write_answers(handler, receive(data), call.context)
 
-        return work
-
-    def _stream_stream(self, handler: Handler) -> Work[None]:
-        async def work(call: ServerCall, requests: Any) -> None:
-            await _write_answers(handler, self._requests(requests), call.context)
-
-        return work
+    def _stream_stream(self, handler: Handler) -> Work:
+        return lambda call, requests: _write_answers(handler, self._requests(requests), call.context)
 
 
-def _unary_unary(handler: Handler, receive: messages.Decoder, encode: messages.Encoder) -> Work[bytes]:
-    async def work(call: ServerCall, data: bytes) -> bytes:
-        return encode(await handler(receive(data), call.context))
-
-    return work
+def _unary_unary(handler: Handler, receive: messages.Decoder) -> Work:
+    return lambda call, data: handler(receive(data), call.context)
 
 
 async def _write_answers(handler: Handler, request: Message | Any, context: Context) -> None:
@@ -162,8 +153,12 @@ async def _cancel(answers: AsyncIterator[Message]) -> None:
             await answers.athrow(asyncio.CancelledError())
 
 
-async def run(plan: Plan[ServerCall], work: Work[Answer], request: Any, context: Context) -> Answer:
-    """Serve one call: steps in order, the handler, every failure to a status, then the leaves."""
+async def run(
+    plan: Plan[ServerCall], work: Work, encode: messages.Encoder | None, request: Any, context: Context
+) -> bytes | None:
+    """Serve one call: steps in order, the handler, every failure to a status, then the leaves. `encode`: for
+    the one answer; None where the answers are a stream, which is written meanwhile.
+    """
     call = ServerCall(plan.method, context)
     taken = 0
     try:
@@ -172,7 +167,8 @@ async def run(plan: Plan[ServerCall], work: Work[Answer], request: Any, context:
             if wait is not None:
                 await wait
             taken += 1
-        answer = await work(call, request)
+        message = await work(call, request)
+        answer = None if encode is None else encode(message)
         crash_point("call.before_reply", plan.method.method)
         call.code = _set_code(context) or _OK
         return answer

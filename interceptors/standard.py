@@ -22,7 +22,7 @@ from interceptors.plan import Concern, Concerns, Place
 from interceptors.rate_limit import RateLimit
 from interceptors.retry import Retries
 from services.runtime.limits import Limits
-from services.runtime.loop import current_load
+from services.runtime.loop import current_loop
 from services.runtime.ports import Ids
 
 if TYPE_CHECKING:
@@ -60,9 +60,9 @@ def server_concerns(
     if limits is not None:
         concerns[Place.RATE_LIMIT] = RateLimit(registry, limits).hook
         concerns[Place.BULKHEAD] = Bulkheads(registry, "server", limits).hook
-        load = current_load()
-        if limits.admission and load is not None:
-            concerns[Place.ADMISSION] = Admission(registry, load).hook
+        loop = current_loop()
+        if limits.admission and loop is not None:
+            concerns[Place.ADMISSION] = Admission(registry, loop.load, loop.idle_s).hook
     if drill:
         concerns[Place.FAULTS] = Faults(registry, faults.parse(drill)).hook
     return concerns

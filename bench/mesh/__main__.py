@@ -3,40 +3,43 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import tempfile
 from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from contextlib import ExitStack
 from pathlib import Path
 
 import bench.mesh
-from bench.mesh.callers import WAYS
-from bench.mesh.measure import Round, in_turn
-from services.runtime.loop import MeasuredLoop
+from bench.mesh.measure import Round, in_turn, median
+from bench.mesh.ways import BARE, BARE_UVLOOP, WAYS
 
 
-async def main(names: list[str], callers: list[int], rounds: int, seconds: float, sample: float) -> None:
-    async with AsyncExitStack() as stack:
+def main(names: list[str], callers: list[int], rounds: int, seconds: float, sample: float) -> None:
+    with ExitStack() as stack:
         secrets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fxmesh-bench-")))
-        ways = {name: await stack.enter_async_context(WAYS[name](secrets, sample)) for name in names}
+        ways = {name: stack.enter_context(WAYS[name](secrets, sample)) for name in names}
         for count in callers:
-            show(count, await in_turn(ways, count, rounds, seconds))
+            found = in_turn(ways, count, rounds, seconds)
+            show(count, {name: median(each) for name, each in found.items()})
 
 
 def show(callers: int, found: Mapping[str, Round]) -> None:
-    """A table, everything beside bare where that was measured. Last the processor time of a call: in this
-    process, which makes it, and in all others.
+    """A table, everything beside bare where that was measured, on either loop. Last the processor time of a
+    call: in the process that makes it, and in all others.
     """
     print(f"\n{callers} {'caller' if callers == 1 else 'callers at once'}")
-    print(f"{'':<10}{'calls/s':>10}{'of bare':>9}{'p50 ms':>9}{'added':>8}{'p99 ms':>9}", end="")
-    print(f"{'µs here':>10}{'elsewhere':>11}")
-    bare = found.get("bare")
+    print(f"{'':<12}{'calls/s':>9}{'of bare':>9}{'on uvloop':>11}", end="")
+    print(f"{'p50 ms':>9}{'added':>8}{'p99 ms':>9}{'µs here':>10}{'elsewhere':>11}")
+    bare = found.get(BARE)
     for name, each in found.items():
-        ratio = f"{each.rate / bare.rate:.2f}" if bare else ""
         added = f"{(each.p50_s - bare.p50_s) * 1e3:.2f}" if bare else ""
         p50, p99 = each.p50_s * 1e3, each.p99_s * 1e3
-        print(f"{name:<10}{each.rate:>10,.0f}{ratio:>9}{p50:>9.2f}{added:>8}{p99:>9.2f}", end="")
+        print(f"{name:<12}{each.rate:>9,.0f}{_ratio(each, bare):>9}", end="")
+        print(f"{_ratio(each, found.get(BARE_UVLOOP)):>11}{p50:>9.2f}{added:>8}{p99:>9.2f}", end="")
         print(f"{each.here_s * 1e6:>10.0f}{each.elsewhere_s * 1e6:>11.0f}", flush=True)
+
+
+def _ratio(one: Round, other: Round | None) -> str:
+    return f"{one.rate / other.rate:.2f}" if other else ""
 
 
 if __name__ == "__main__":
@@ -50,5 +53,4 @@ if __name__ == "__main__":
     parser.add_argument("--callers", default="1,16,64", metavar="NUMBERS")
     given = parser.parse_args()
     counts = [int(each) for each in given.callers.split(",")]
-    with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-        runner.run(main(given.only.split(","), counts, given.rounds, given.seconds, given.sample))
+    main(given.only.split(","), counts, given.rounds, given.seconds, given.sample)

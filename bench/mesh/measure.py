@@ -17,17 +17,9 @@ WARM_UP_S = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Way:
-    """How a call is made, and the processes beside this one that have a part in it."""
-
-    call: Call
-    others: tuple[psutil.Process, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Round:
     """One round of one way: calls a second, the seconds that half and 99 % of them stayed below, and the
-    seconds of processor that one took here and elsewhere.
+    seconds of processor that one took in the process of its callers and in all others.
     """
 
     rate: float
@@ -37,11 +29,17 @@ class Round:
     elsewhere_s: float
 
 
-async def one_round(way: Way, callers: int, seconds: float) -> Round:
-    """`callers` at once, each calling again as soon as it was answered. Raises what a call raises."""
-    call = way.call
+Way: TypeAlias = Callable[[int, float], Round]
+"""Runs a round of so many callers and seconds."""
+
+
+async def one_round(call: Call, others: tuple[psutil.Process, ...], callers: int, seconds: float) -> Round:
+    """`callers` at once, each calling again as soon as it was answered. Raises what a call raises.
+
+    `others`: the processes beside this one that have a part in it.
+    """
     took: list[float] = []
-    here, elsewhere = time.process_time(), _used(way.others)
+    here, elsewhere = time.process_time(), _used(others)
     began = time.perf_counter()
     end = began + seconds
 
@@ -62,19 +60,19 @@ async def one_round(way: Way, callers: int, seconds: float) -> Round:
         took[calls // 2],
         took[calls * 99 // 100],
         (time.process_time() - here) / calls,
-        (_used(way.others) - elsewhere) / calls,
+        (_used(others) - elsewhere) / calls,
     )
 
 
-async def in_turn(ways: Mapping[str, Way], callers: int, rounds: int, seconds: float) -> Mapping[str, Round]:
-    """The medians of each way over `rounds`, after a warm-up."""
-    found: dict[str, list[Round]] = {name: [] for name in ways}
+def in_turn(ways: Mapping[str, Way], callers: int, rounds: int, seconds: float) -> dict[str, list[Round]]:
+    """The rounds of each way, after a warm-up."""
     for way in ways.values():
-        await one_round(way, callers, min(seconds, WARM_UP_S))
+        way(callers, min(seconds, WARM_UP_S))
+    found: dict[str, list[Round]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            found[name].append(await one_round(way, callers, seconds))
-    return {name: median(of_one) for name, of_one in found.items()}
+            found[name].append(way(callers, seconds))
+    return found
 
 
 def median(rounds: Sequence[Round]) -> Round:

@@ -1,5 +1,5 @@
-"""The processes that are called: `python -m bench.mesh.servers bare|mesh|rest SECRETS SAMPLE` prints its
-port, and serves until its standard input ends.
+"""The processes that are called: `python -m bench.mesh.servers WAY SECRETS SAMPLE` prints its port, and
+serves until its standard input ends.
 """
 
 from __future__ import annotations
@@ -9,19 +9,19 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from subprocess import PIPE, Popen
 
 import grpc
 import psutil
+import uvloop
 
 from bench.mesh import stack
+from bench.mesh.child import child
 from services.runtime.health import Health
-from services.runtime.loop import MeasuredLoop
+from services.runtime.loop import run_measured
 from services.runtime.serve import MeshServer
 from tests.fakes.echo import service_pb2_grpc
 
 _add = service_pb2_grpc.add_EchoServiceServicer_to_server
-LIMIT_S = 20.0
 
 
 async def _bare() -> None:
@@ -48,28 +48,19 @@ async def _until_stdin_ends(port: int) -> None:
 
 @contextmanager
 def serving(name: str, secrets: Path, sample: float) -> Iterator[tuple[int, psutil.Process]]:
-    """The server of that name; yields its port and the process of its own that it runs in."""
-    argv = [sys.executable, "-m", __name__, name, str(secrets), str(sample)]
-    with Popen(argv, stdin=PIPE, stdout=PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        try:
-            line = process.stdout.readline()
-            if not line:
-                raise RuntimeError(f"the server {name!r} did not start: its message is above")
-            yield int(line), psutil.Process(process.pid)
-        finally:
-            process.stdin.close()
-            process.wait(LIMIT_S)
+    """The server of that way; yields its port and the process of its own that it runs in."""
+    with child("-m", __name__, name, str(secrets), str(sample)) as server:
+        yield int(server.answer()), server.process
 
 
 if __name__ == "__main__":
     match sys.argv[1]:
         case "bare":
             asyncio.run(_bare())
+        case "bare-uvloop":
+            uvloop.run(_bare())
         case "mesh":
-            with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-                runner.run(_mesh(Path(sys.argv[2]), float(sys.argv[3])))
+            run_measured(_mesh(Path(sys.argv[2]), float(sys.argv[3])))
         case "rest":
             from bench.mesh import rest_server  # only here: FastAPI is not needed for the others
 

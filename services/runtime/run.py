@@ -15,7 +15,7 @@ from structlog.typing import FilteringBoundLogger
 
 from services.runtime import crash, logs, settings
 from services.runtime.entry import guarded
-from services.runtime.loop import MeasuredLoop
+from services.runtime.loop import run_measured
 from services.runtime.mesh import Mesh, Service
 from services.runtime.policy import ServicePolicy, service_policy
 from services.runtime.process import Process
@@ -37,8 +37,7 @@ def run(service: str, settings_class: type[SettingsT], compose: Callable[[Settin
         log = logs.configure(policy.name, runtime.log_level, runtime.log_format)
         crash.arm(runtime.crash_at, log)
         own = settings.load(settings_class)
-        with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-            runner.run(_run(policy, runtime, lambda mesh: compose(own, mesh), log))
+        run_measured(_run(policy, runtime, lambda mesh: compose(own, mesh), log))
 
     guarded(service, work)
 
@@ -50,7 +49,6 @@ async def _run(
     log: FilteringBoundLogger,
 ) -> None:
     process = Process(policy, runtime, compose, connect, log)
-    loop = asyncio.get_running_loop()
     for each in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(each, process.stop)
+        asyncio.get_running_loop().add_signal_handler(each, process.stop)
     await process.run()

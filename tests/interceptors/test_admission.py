@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from time import monotonic
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -19,7 +20,7 @@ from interceptors.backlog import BEHIND_S, STOCK_S, Backlog
 from interceptors.errors import OVERLOADED, PUSHBACK_KEY, pushback
 from interceptors.fastest import LEAST_SEEN, WINDOW_S, Fastest
 from services.errors import FxError, Kind
-from services.runtime.loop import Load, MeasuredLoop, current_load
+from services.runtime.loop import REST_NS, Load, current_loop, run_measured
 from services.runtime.policy import method_policy
 from tests.kit.virtual_time import VirtualLoop, run
 
@@ -197,7 +198,7 @@ PLACE = "/fxmesh.trading.v1.TradingService/PlaceOrder"
 
 
 def test_cancels_kill_switch_and_health_are_not_asked() -> None:
-    admission = Admission(CollectorRegistry(), Load())
+    admission = Admission(CollectorRegistry(), Load(lambda: 0, 0.0), lambda: 0.0)
     for path in (
         "/fxmesh.trading.v1.TradingService/CancelOrder",
         "/fxmesh.trading.v1.TradingService/SetTradingState",
@@ -209,9 +210,8 @@ def test_cancels_kill_switch_and_health_are_not_asked() -> None:
 
 def test_a_call_with_less_time_than_the_fastest_took_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = [0.0]
-    load = Load()
-    load.rested = 0.0
-    admission = Admission(CollectorRegistry(), load, lambda: clock[0])
+    load = Load(lambda: 0, clock[0])
+    admission = Admission(CollectorRegistry(), load, lambda: 0.0, lambda: clock[0])
     monkeypatch.setattr("interceptors.admission.time.perf_counter", lambda: clock[0])
     hook = admission.hook(method_policy(PLACE))
     assert hook is not None and hook.admit is not None and hook.leave is not None
@@ -251,26 +251,37 @@ def test_the_fastest_needs_enough_calls_to_say() -> None:
 
 
 def test_a_measured_loop_knows_when_it_rested() -> None:
-    async def rest_and_work() -> tuple[float, float]:
-        load = current_load()
-        assert load is not None
+    async def rest_and_work() -> tuple[float, float, float]:
+        loop = current_loop()
+        assert loop is not None
+        load = loop.load
         await asyncio.sleep(0.01)
-        rested = load.rested
-        loop = asyncio.get_running_loop()
-        assert loop.time() - rested < 0.01
-        end = loop.time() + 0.05
-        while loop.time() < end:  # noqa: ASYNC110 the loop shall not rest
+        rested, idle_s = monotonic(), loop.idle_s()
+        assert load.look(rested) == rested
+        end = rested + 0.05
+        while monotonic() < end:  # the loop shall not rest
             await asyncio.sleep(0)
-        return load.rested - rested, load.idle_s
+            load.look(monotonic())
+        return load.rested - rested, idle_s, loop.idle_s() - idle_s
 
-    with asyncio.Runner(loop_factory=MeasuredLoop) as runner:
-        moved, idle_s = runner.run(rest_and_work())
+    moved, idle_s, idle_at_work_s = run_measured(rest_and_work())
     assert moved == 0.0
     assert idle_s >= 0.005
+    assert idle_at_work_s == 0.0
+
+
+def test_short_waits_are_no_rest_however_many() -> None:
+    idle = [0]
+    load = Load(lambda: idle[0], 1.0)
+    for _ in range(10):
+        idle[0] += REST_NS - 1
+        assert load.look(2.0) == 1.0
+    idle[0] += REST_NS
+    assert load.look(3.0) == 3.0
 
 
 async def test_other_loops_are_not_measured() -> None:
-    assert current_load() is None
+    assert current_loop() is None
 
 
 @pytest.mark.integration

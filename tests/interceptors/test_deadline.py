@@ -118,13 +118,13 @@ async def _expires(plan: Plan[ServerCall], seconds: float) -> None:
     served = MemoryContext(seconds, (), None)
     with pytest.raises(grpc.aio.AbortError):
         async with asyncio.timeout(30):
-            await run(plan, _hang, asyncio.Event(), served)
+            await run(plan, _hang, None, asyncio.Event(), served)
     assert served.code() is grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 async def test_a_call_expires_before_one_that_came_earlier_and_has_more_time() -> None:
     plan, begun = _planned(), asyncio.Event()
-    patient = asyncio.ensure_future(run(plan, _hang, begun, MemoryContext(600, (), None)))
+    patient = asyncio.ensure_future(run(plan, _hang, None, begun, MemoryContext(600, (), None)))
     await begun.wait()
     await _expires(plan, 0.5)
     assert not patient.done()
@@ -138,7 +138,7 @@ async def test_a_call_expires_though_one_that_had_less_time_was_answered() -> No
         return call.deadline
 
     plan = _planned()
-    assert await run(plan, answer, None, MemoryContext(0.5, (), None))
+    assert await run(plan, answer, lambda at: str(at).encode(), None, MemoryContext(0.5, (), None))
     await _expires(plan, 1.0)
 
 
@@ -157,7 +157,7 @@ async def test_a_refusal_under_way_is_not_cut_off() -> None:
         raise FxError(Kind.NOT_FOUND, "UNKNOWN", "there is none")
 
     with pytest.raises(grpc.aio.AbortError):
-        await run(_planned(), refuse, None, Slow(0.5, (), None))
+        await run(_planned(), refuse, None, None, Slow(0.5, (), None))
 
 
 class Leaving(EchoServicer):

@@ -46,7 +46,7 @@ async def _serve(seen: list[str], concerns: dict[Place, Any]) -> MemoryContext:
 
     context = MemoryContext(None, (), None)
     try:
-        await run(compile_plan(SERVER_ORDER, concerns, METHOD), work, None, context)
+        await run(compile_plan(SERVER_ORDER, concerns, METHOD), work, None, None, context)
     except grpc.aio.AbortError:
         seen.append("aborted")
     return context

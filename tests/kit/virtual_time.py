@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from services.runtime.loop import REST_S, Load
+from services.runtime.loop import Load
 
 Result = TypeVar("Result")
 
@@ -21,8 +21,7 @@ class _Selector(selectors.DefaultSelector):
         assert timeout is not None, "everything waits and nothing will ever happen"
         if timeout > 0:
             self.loop.now += timeout
-            if timeout >= REST_S:
-                self.loop.load.rested = self.loop.now
+            self.loop.idle_ns += round(timeout * 1e9)
         return super().select(0)
 
 
@@ -31,8 +30,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self.now = 0.0
-        self.load = Load()
-        self.load.rested = 0.0
+        self.idle_ns = 0
+        self.load = Load(lambda: self.idle_ns, self.now)
         selector = _Selector()
         selector.loop = self
         super().__init__(selector)

@@ -65,12 +65,11 @@ class Authenticator:
     def principal(self, authorization: str | bytes | None) -> Principal:
         """Who an `authorization` header stands for. Raises FxError, without what the header says."""
         state = self._state
-        kept_by: str | bytes
-        if isinstance(authorization, str) and PREFIX not in authorization:
-            kept_by = authorization
-        else:
-            kept_by = _digest(authorization)
+        kept_by: str | bytes = authorization if isinstance(authorization, str) else _digest(authorization)
         decided = state.decided.get(kept_by)
+        if decided is None and isinstance(kept_by, str) and PREFIX in kept_by:
+            kept_by = _digest(kept_by)  # no API key is kept as it came
+            decided = state.decided.get(kept_by)
         if decided is not None and self._clock.now_ns() < decided[1]:
             self.outcomes[CACHED] += 1
             return decided[0]
