@@ -23,8 +23,8 @@ from interceptors import deadline, errors, messages
 from interceptors.calls import Context, ServerCall
 from interceptors.drain import going_down
 from interceptors.plan import SERVER_ORDER, Concerns, Plan, compile_plan
+from services.crash import crash_point
 from services.errors import FxError
-from services.runtime.crash import crash_point
 from services.runtime.policy import MethodPolicy, Shape, method_policy
 
 Answer = TypeVar("Answer")
@@ -172,6 +172,7 @@ async def run(plan: Plan[ServerCall], work: Work[Answer], request: Any, context:
             if wait is not None:
                 await wait
             taken += 1
+        crash_point("call.received", plan.method.method)
         answer = await work(call, request)
         crash_point("call.before_reply", plan.method.method)
         call.code = _set_code(context) or _OK

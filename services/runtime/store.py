@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
 
@@ -157,7 +158,9 @@ class SqliteStore:
         try:
             self._raw.execute("BEGIN IMMEDIATE")
             results = [self._run(job) for job in group]
+            crash_point("store.before_commit")
             self._raw.execute("COMMIT")
+            crash_point("store.after_commit")
         except Exception as failure:  # noqa: BLE001  # the writer thread must outlive everything
             # The transaction is gone or cannot be finished, and with it what the others of the group did.
             if self._raw.in_transaction:
