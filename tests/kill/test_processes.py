@@ -1,5 +1,5 @@
-"""The real trading process is killed at every step between an order and its last event, while all are trading;
-the next goes on with its file, and no order, fill, posting or event is lost or doubled.
+"""The real trading process is killed at every step between an order and its last event, while all trade; the
+next goes on with its file, and no order, fill, posting or event is lost or doubled.
 """
 
 from __future__ import annotations
