@@ -39,6 +39,13 @@ class InlineStore(SqliteStore):
         self._read_connection = self._read_connection.execution_options(compiled_cache=_COMPILED)
         self._group: list[_Job] = []
 
+    @classmethod
+    def inline(cls, path: Path, schema: sa.MetaData) -> InlineStore:
+        """As `open`."""
+        opened = cls.open(path, schema)
+        assert isinstance(opened, InlineStore)
+        return opened
+
     async def write(self, run: Callable[[sa.Connection], T]) -> T:
         loop = asyncio.get_running_loop()
         job = _Job(run, loop.create_future(), loop, copy_context())

@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -131,12 +132,19 @@ class Life:
             metrics=CollectorRegistry(),
             log=quiet_log(),
         )
+        stores: list[InlineStore] = []
+
+        def opened(path: Path, schema: Any) -> InlineStore:
+            stores.append(InlineStore.inline(path, schema))
+            return stores[0]
+
         with (
             patch.object(store, "_connect", connect),
-            patch.object(composition, "SqliteStore", InlineStore),
+            patch.object(composition, "SqliteStore", SimpleNamespace(open=opened)),
             patch.object(composition, "Schema", lambda: ground.schema),
         ):
             self.service = composition.compose(SETTINGS, mesh)
+        (self.store,) = stores
         ground.channels.serve(self.service.add_to_server, self.service.servicer)
 
     async def live(self) -> None:
@@ -240,15 +248,18 @@ class Lives:
             if living.done():
                 living.result()
             resting.result()  # what went wrong in it
-            life.died.set_result("in peace")
         published = len(self.ground.stream.published)
+        await self._stop(life)
+        if died:
+            assert len(self.ground.stream.published) == published, "the dead publish"
+            await life.store.close()
+        else:
+            await life.service.close()
         self._life = None
-        await self._end(life)
-        assert len(self.ground.stream.published) == published, "the dead publish"
         return not died
 
-    async def _end(self, life: Life) -> None:
-        """Whatever the process still does is stopped, and its files are closed."""
+    async def _stop(self, life: Life) -> None:
+        """Whatever the process still does is stopped."""
         while rest := asyncio.all_tasks() - self._outside:
             for each in rest:
                 each.cancel()
@@ -256,7 +267,6 @@ class Lives:
             for each in rest:
                 _ = each.cancelled() or each.exception()
         self.ground.stream._buses.remove(life.bus)
-        await life.service.close()
 
     def _reached(self, point: str, of: tuple[str, ...]) -> None:
         life = self._life

@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
+from fxmesh.trading.v1.events_pb2 import OrdersRefused
 from google.protobuf.message import Message
 
 from services.market.ticks import TickBatch, merge
-from services.runtime.bus.events import event_type
+from services.runtime.bus.events import event_type, message_class
 from services.trading_gateway import wire
 from services.trading_gateway.adapters.rows import Rows
 from services.trading_gateway.adapters.schema import Schema
@@ -74,7 +75,9 @@ class Books:
             self.answers = self._read(schema.answers)
             bodies = sa.select(schema.transactions.c.body).order_by("account_id", "number")
             self.transactions = [plain.load(Transaction, each) for each in connection.scalars(bodies)]
-            self.unpublished = connection.scalar(sa.text("SELECT count(*) FROM outbox"))
+            waiting = connection.execute(sa.text("SELECT type, payload FROM outbox ORDER BY position"))
+            self.waiting = [message_class(type_).FromString(payload) for type_, payload in waiting]
+            """Events that the next process will publish."""
         engine.dispose()
 
     def _read(self, rows: Rows[Any]) -> list[Any]:
@@ -104,14 +107,19 @@ def judge(
     """
     wrong = list(history.wrong)
     again = replay(conduct.rules, conduct.policy, books.journal, ticks_of(batches)).take_changes()
-    wrong += [*_rows(books, again), *_events(again, published), *_accounts(books)]
+    waiting = [_published(each) for each in books.waiting]
+    wrong += [*_rows(books, again), *_events(again, [*published, *waiting]), *_accounts(books)]
     record = PaperRecord(books.journal)
     wrong += [f"execution {each} was reported twice" for each in record.doubled]
     wrong += disagreements(venue or record, {each.order_id: each for each in books.orders})
     wrong += [*_promises(books, history), *_effects(books.journal), *_signals(books, history)]
-    if books.unpublished:
-        wrong.append(f"{books.unpublished} events were never published")
+    # What a process tells as it stops; all else was seen to be published before it was stopped.
+    wrong += [f"{_published(each).id} was not published" for each in books.waiting if not _last_word(each)]
     return wrong
+
+
+def _last_word(event: Message) -> bool:
+    return isinstance(event, OrdersRefused)
 
 
 def ticks_of(batches: Sequence[TickBatch]) -> Any:
