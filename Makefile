@@ -14,7 +14,7 @@ PYTHON ?= $(shell tools/find-python)
 export UV_SYSTEM_CERTS := 1
 export UV_PYTHON_DOWNLOADS := never
 
-.PHONY: help setup gen lint format types test soak fuzz jaeger up down bench lock clean
+.PHONY: help setup gen lint format types test soak killtest fuzz jaeger up down bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):[^#]*## */  make \1\t/' | expand -t 16
@@ -56,6 +56,10 @@ test: $(READY) ## every test that needs no special hardware
 # Load and faults drawn from a seed over a whole platform, then a verdict: make soak SEED=7 MINUTES=30
 soak: $(READY) ## faults and load over a platform, from SEED, for MINUTES (5)
 	$(BIN)/python -m tests.soak $(if $(SEED),--seed $(SEED)) --minutes $(or $(MINUTES),5)
+
+# Kills the real process KILLS times, ends CRASHES processes inside one: make killtest SEED=7 KILLS=100 CRASHES=1000
+killtest: $(READY) ## trading dies a thousand times; no order, fill or event may be lost or doubled
+	$(BIN)/python -m tests.kill $(if $(SEED),--seed $(SEED)) --kills $(or $(KILLS),1000) --crashes $(or $(CRASHES),10000)
 
 # FXMESH_FUZZ_EXAMPLES is how many requests each method gets, of each kind
 fuzz: $(READY) ## many requests to every method: make fuzz EXAMPLES=1000 SEED=7

@@ -23,8 +23,8 @@ from interceptors import deadline, errors, messages
 from interceptors.calls import Context, ServerCall
 from interceptors.drain import going_down
 from interceptors.plan import SERVER_ORDER, Concerns, Plan, compile_plan
+from services.crash import crash_point
 from services.errors import FxError
-from services.runtime.crash import crash_point
 from services.runtime.policy import MethodPolicy, Shape, method_policy
 
 Work: TypeAlias = Callable[[ServerCall, Any], Awaitable[Any]]
@@ -167,6 +167,7 @@ async def run(
             if wait is not None:
                 await wait
             taken += 1
+        crash_point("call.received", plan.method.method)
         message = await work(call, request)
         answer = None if encode is None else encode(message)
         crash_point("call.before_reply", plan.method.method)

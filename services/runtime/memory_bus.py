@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from structlog.typing import FilteringBoundLogger
 
+from services.crash import crash_point
 from services.runtime.bus.dispatch import by_event
 from services.runtime.bus.envelope import Envelope, Envelopes, unwrap
 from services.runtime.bus.events import event_type
@@ -140,7 +141,9 @@ class MemoryBus:
 
     async def publish_many(self, events: Iterable[Message], *, causation_id: str | None = None) -> None:
         """Publish in order."""
-        for envelope in [self._envelopes.wrap(event, causation_id) for event in events]:
+        for number, envelope in enumerate([self._envelopes.wrap(event, causation_id) for event in events]):
+            if number:
+                crash_point("bus.between_events")
             self._broker.store(envelope)
 
     async def subscribe(self, *subscriptions: Subscription) -> None:

@@ -19,10 +19,10 @@ from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, Gauge
 from structlog.typing import FilteringBoundLogger
 
+from services.crash import crash_point
 from services.errors import FxError
 from services.runtime import context
 from services.runtime.bus.events import message_class
-from services.runtime.crash import crash_point
 from services.runtime.ports import Bus
 from services.runtime.store import SqliteStore
 from services.runtime.traces import current
@@ -125,6 +125,7 @@ class _SqliteOutbox:
         crash_point("outbox.after_publish")
         statement = self._table.delete().where(self._table.c.position <= through)
         await self._database.write(lambda connection: connection.execute(statement).rowcount)
+        crash_point("outbox.after_removal")
 
     async def backlog(self) -> int:
         statement = sa.select(sa.func.count()).select_from(self._table)

@@ -23,6 +23,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
 
@@ -60,7 +61,7 @@ class SqliteStore:
     @classmethod
     def open(cls, path: Path, schema: sa.MetaData) -> SqliteStore:
         """Open or create the file with the tables of `schema`; a table of an earlier release gains the
-        columns that it lacks. Raises FatalError when that cannot be done.
+        columns and indexes that it lacks. Raises FatalError when that cannot be done.
         """
         engine = sa.create_engine(
             "sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"
@@ -70,6 +71,7 @@ class SqliteStore:
             with engine.connect() as connection:
                 schema.create_all(connection)
                 _add_columns(connection, schema)
+                _add_indexes(connection, schema)
             return cls(path, engine)
         except (DBAPIError, sqlite3.Error, OSError) as failure:
             raise FatalError(f"cannot open the database {path}: {_cause(failure)}") from failure
@@ -157,7 +159,9 @@ class SqliteStore:
         try:
             self._raw.execute("BEGIN IMMEDIATE")
             results = [self._run(job) for job in group]
+            crash_point("store.before_commit")
             self._raw.execute("COMMIT")
+            crash_point("store.after_commit")
         except Exception as failure:  # noqa: BLE001  # the writer thread must outlive everything
             # The transaction is gone or cannot be finished, and with it what the others of the group did.
             if self._raw.in_transaction:
@@ -202,6 +206,16 @@ def _add_columns(connection: sa.Connection, schema: sa.MetaData) -> None:
                 added = CreateColumn(column).compile(dialect=connection.dialect)
                 name = connection.dialect.identifier_preparer.format_table(table)
                 connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {added}")
+
+
+def _add_indexes(connection: sa.Connection, schema: sa.MetaData) -> None:
+    """After the columns, which they may be of."""
+    inspector = sa.inspect(connection)
+    for table in schema.sorted_tables:
+        there = {each["name"] for each in inspector.get_indexes(table.name)}
+        for index in sorted(table.indexes, key=lambda each: str(each.name)):
+            if index.name not in there:
+                index.create(connection)
 
 
 def store_error(failure: Exception, path: Path) -> FxError:

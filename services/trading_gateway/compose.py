@@ -59,6 +59,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         await following.mark(settings.mark_seconds)
 
     async def close() -> None:
+        await storms.finish()
         desk.orders.close()
         await desk.finish()
         await database.close()

@@ -15,7 +15,8 @@ from tests.kit.events import quiet_log
 ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys
-from services.runtime.crash import arm, crash_point
+from services.crash import crash_point
+from services.runtime.crash import arm
 from tests.kit.events import quiet_log
 arm(sys.argv[1], quiet_log())
 for number in range(3):
@@ -47,5 +48,5 @@ def test_a_process_dies_where_it_was_told_to(at: str, passed: int) -> None:
 
 @pytest.mark.parametrize("at", ["outbox", "outbox.before_publish:0", "call.before_reply:x", "nowhere"])
 def test_a_point_that_does_not_exist_is_refused(at: str) -> None:
-    with pytest.raises(FatalError, match=r"no such crash point, there are call\.before_reply, "):
+    with pytest.raises(FatalError, match=r"no such crash point, there are call\.received, "):
         crash.arm(at, quiet_log())

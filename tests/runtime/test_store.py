@@ -233,3 +233,17 @@ async def test_a_table_of_an_earlier_release_gains_the_columns_that_it_lacks(pat
         found = await store.read(lambda connection: connection.execute(sa.select(table)).all())
         assert [tuple(row) for row in found] == [(1, b"old", False, "", None)]
         await store.close()
+
+
+async def test_a_table_of_an_earlier_release_gains_the_indexes_that_it_lacks(path: Path) -> None:
+    await SqliteStore.open(path, METADATA).close()
+    newer = sa.MetaData()
+    columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("link", sa.Text)
+    table = sa.Table("orders", newer, *columns)
+    sa.Index("orders_by_link", table.c.link)
+    plan = sa.text("EXPLAIN QUERY PLAN SELECT id FROM orders WHERE link = 'x'")
+    for _ in range(2):
+        store = SqliteStore.open(path, newer)
+        (row,) = await store.read(lambda connection: connection.execute(plan).all())
+        assert "orders_by_link" in row.detail
+        await store.close()

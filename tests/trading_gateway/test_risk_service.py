@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -75,6 +78,18 @@ async def test_a_storm_of_orders_is_told_once(tmp_path: Path) -> None:
         assert [each.client_order_id for each in orders] == ["a"]
         risk = (await world.stub.GetRiskState(service_pb2.GetRiskStateRequest(account_id="demo"))).risk_state
         assert dict(risk.refusals) == {"ORDER_RATE": 20}
+
+
+async def test_a_gateway_that_is_stopped_tells_the_refusals_of_its_last_moment(tmp_path: Path) -> None:
+    async with platform(tmp_path, PATIENT.model_copy(update={"max_orders_per_second": 1})) as world:
+        await quoted(world)
+        await world.stub.PlaceOrder(order("a"))
+        for number in range(5):
+            with pytest.raises(FxError, match="ORDER_RATE"):
+                await world.stub.PlaceOrder(order(f"b{number}"))
+    with closing(sqlite3.connect(tmp_path / "trading.db")) as books:
+        told = books.execute("SELECT payload FROM journal WHERE kind = 'OrdersRefused'").fetchall()
+    assert sum(json.loads(payload)["count"] for (payload,) in told) == 5
 
 
 async def test_a_margin_call_and_a_stop_out_over_the_wire(tmp_path: Path) -> None:

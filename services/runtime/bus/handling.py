@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.runtime.bus import tracing
 from services.runtime.bus.envelope import enter
-from services.runtime.crash import crash_point
 from services.runtime.ports import Delivery
 from services.runtime.rules import has_rules, violations
 
@@ -76,6 +76,7 @@ class Handling:
         return failure
 
     async def _handle(self, deliveries: Sequence[Delivery]) -> Exception | None:
+        crash_point("event.received", deliveries[0].event.DESCRIPTOR.name)
         try:
             await self.handler(deliveries)
             crash_point("event.after_effect", deliveries[0].event.DESCRIPTOR.name)

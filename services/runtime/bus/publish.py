@@ -17,6 +17,7 @@ from itertools import count, starmap
 from nats import errors
 from structlog.typing import FilteringBoundLogger
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.runtime.bus.client import Violation, forbidden
 from services.runtime.bus.envelope import Envelope
@@ -189,6 +190,8 @@ class Publisher:
                 await self._after_failure(session, failed)
             again = [each for each, result in zip(rest, results, strict=False) if result]
             rest = again + rest[len(results) :]
+            if rest:
+                crash_point("bus.between_events")
 
     async def _after_failure(self, session: Session, failed: Sequence[Exception]) -> None:
         if session.client.is_closed:

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.runtime.store import SqliteStore
 from services.tracing import Story
@@ -172,6 +173,7 @@ class SqliteTradingStore:
         schema = self._schema
         self._check_sequence(connection, changes)
         _add(connection, schema.journal, changes.journal)
+        crash_point("trading.journaled", *changes.inputs)
         _upsert(connection, schema.orders, changes.orders.values())
         _upsert(connection, schema.positions, changes.positions.values())
         _upsert(connection, schema.accounts, changes.accounts.values())
@@ -191,8 +193,10 @@ class SqliteTradingStore:
             _put(connection, schema.standing, {"of": "all"}, plain.dump(changes.standing))
         for key, story in told.stories.items():
             _add_story(connection, schema.stories, key, story)
+        crash_point("trading.rows_written", *changes.inputs)
         for event, cause, of in zip(changes.events, wire.causes(changes.events), told.events, strict=True):
             schema.outbox.append(connection, wire.event(event), cause, of)
+        crash_point("trading.events_written", *changes.inputs)
 
     def _check_sequence(self, connection: sa.Connection, changes: Changes) -> None:
         """Nothing may follow a commit that failed: the books it rests on were never stored."""

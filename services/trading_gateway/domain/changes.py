@@ -112,3 +112,13 @@ class Changes:
     def __bool__(self) -> bool:
         """True when there is anything to commit. Every change of the books comes with a journal entry."""
         return bool(self.journal or self.signals or self.answers or self.feeds)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Kinds of the inputs that they came of, in order."""
+        return tuple(each.kind for each in self.journal)
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Kinds of the requests that leave after the commit."""
+        return tuple(type(each).__name__ for each in self.requests)

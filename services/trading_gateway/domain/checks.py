@@ -2,8 +2,8 @@
 
 They run in the order of the tables, what concerns the market first, then the account; the first that objects
 decides. How many orders come is looked at last, in `storms`. An order that only brings a position nearer to
-flat passes those that guard against new risk; a stop that the gateway places to limit a loss is held up by a
-halt only.
+flat passes those that guard against new risk; an exit that came with an order is held up by a halt only, what
+the gateway itself places to take risk away by nothing.
 """
 
 from __future__ import annotations
@@ -49,6 +49,8 @@ _ALL = MARKET + RISK
 
 def refusal(case: Situation) -> Refusal | None:
     """The first objection; None when the order may go."""
+    if case.forced:
+        return None
     checks = _HALT if case.protective else MARKET if case.reducing else _ALL
     for check in checks:
         objection = check(case)

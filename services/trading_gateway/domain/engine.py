@@ -16,6 +16,7 @@ from services.market.ticks import TickBatch
 from services.trading_gateway.domain import (
     autotrade,
     families,
+    legs,
     limiting,
     margin_watch,
     opening,
@@ -23,6 +24,7 @@ from services.trading_gateway.domain import (
     plain,
     reading,
     settling,
+    stop_out,
     storms,
     venue,
 )
@@ -161,9 +163,16 @@ class Engine:
     def report(self, report: Report) -> None:
         """Book what the venue says. Raises FxError NOT_FOUND `UNKNOWN_ORDER` for an order not in memory."""
         self._book_all((report,))
+        self._look_at(self.book.order(report.order_id))
 
     def deliver(self, requests: Iterable[Request]) -> None:
         """Give durable requests to the venue and book its answers."""
+        asked = tuple(requests)
+        self._deliver(asked)
+        for each in dict.fromkeys(request.order_id for request in asked):
+            self._look_at(self.book.order(each))
+
+    def _deliver(self, requests: Iterable[Request]) -> None:
         for request in requests if self.live else ():
             order = self.book.order(request.order_id)
             time_ns = max(self.time(order.scope), order.updated_ns)
@@ -249,7 +258,9 @@ class Engine:
 
     def roll_day(self, due: DayRolled) -> None:
         """A timer: a trading day begins for an account."""
-        self._take(due, opening.roll_day)
+        rolled = self._take(due, opening.roll_day)
+        if self.live:
+            stop_out.look(self, rolled, due.time_ns)
 
     # Margin and storms
 
@@ -276,7 +287,7 @@ class Engine:
         act()
         taken = requests[asked:]
         del requests[asked:]
-        self.deliver(taken)
+        self._deliver(taken)
 
     # All of it
 
@@ -321,12 +332,17 @@ class Engine:
         feed = self.book.markets.feed(order.scope, order.symbol)
         return None if feed is None or feed.state.ended else feed.state.quote
 
+    def _look_at(self, order: Order) -> None:
+        """A fill may leave its account with less than its positions need."""
+        if self.live and order.fills:
+            stop_out.look(self, self.book.account(order.account_id), order.updated_ns)
+
     def _book_all(self, reports: Iterable[Report]) -> None:
         """Book reports; what follows from them reaches the paper venue at once, before the next tick does."""
         for report in reports:
             self._book(report)
         derived, self._derived = self._derived, []
-        self.deliver(derived)
+        self._deliver(derived)
 
     def _book(self, report: Report) -> None:
         before = self.book.order(report.order_id)
@@ -337,6 +353,8 @@ class Engine:
         self._derived += requests[asked:]
         del requests[asked:]
         self.journal.enter(report)
+        for anew in legs.anew(self.book, before, report.time_ns) if self.live else ():
+            self.place(anew)
 
     def _take(self, asked: InputT, act: Callable[[Book, InputT], T]) -> T:
         """Apply and journal an input. One that no column could hold is refused and has changed nothing."""

@@ -75,8 +75,8 @@ def withdraw(book: Book, order: Order, time_ns: int, reason: str, detail: str) -
 def _share_out(book: Book, filled: Order, grown: int, time_ns: int) -> None:
     """Tell the family of a fill: children may work for it, linked orders have the less to do."""
     for child in book.children(filled.order_id):
-        granted = child.granted + (_opened(book, filled, grown) if child.reduce_only else grown)
-        book.put_order(replace(child, granted=granted, anchor=_anchor(child, filled)))
+        granted = child.granted + (opened(book, filled, grown) if child.reduce_only else grown)
+        book.put_order(replace(child, granted=granted, anchor=anchor(child, filled)))
     for other in book.linked(filled):
         book.put_order(replace(other, taken=other.taken + grown))
     parent = book.orders.get(filled.parent_id)
@@ -85,13 +85,13 @@ def _share_out(book: Book, filled: Order, grown: int, time_ns: int) -> None:
     _fit_all(book, [*book.children(filled.order_id), *book.linked(filled)], time_ns)
 
 
-def _opened(book: Book, filled: Order, grown: int) -> int:
+def opened(book: Book, filled: Order, grown: int) -> int:
     """How much of a fill that was just booked opened a position, and did not close one on the other side."""
     held = book.position(filled.account_id, filled.symbol).size * filled.side.sign
     return min(grown, max(held, 0))
 
 
-def _anchor(child: Order, parent: Order) -> int | None:
+def anchor(child: Order, parent: Order) -> int | None:
     """The price at a child's distance from its parent's average fill, on the tick further away."""
     if not child.protect_distance:
         return child.anchor

@@ -1,16 +1,20 @@
 """The take-profit and the stop-loss that come with an order, as terms of orders of their own.
 
 Both are on the other side, may only reduce, work until cancelled, and share the size of what their parent
-fills: linked by its id.
+fills: linked by its id. Where they were over when their parent filled after all, others take their place.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from services.trading_gateway.domain import families
+from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.ids import stop_loss_client_order_id, take_profit_client_order_id
+from services.trading_gateway.domain.inputs import PlaceOrder
 from services.trading_gateway.domain.orders import Leg, Order, Terms
-from services.trading_gateway.domain.values import OrderType, TimeInForce
+from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
 
 
 def legs(parent: Order, terms: Terms) -> Iterator[tuple[str, Terms, int]]:
@@ -24,6 +28,47 @@ def legs(parent: Order, terms: Terms) -> Iterator[tuple[str, Terms, int]]:
         type_ = OrderType.STOP if leg.trail is None else OrderType.TRAILING_STOP
         key = stop_loss_client_order_id(parent.order_id)
         yield key, _terms(parent, leg, type_, stop=leg.price), leg.distance
+
+
+def anew(book: Book, before: Order, time_ns: int) -> list[PlaceOrder]:
+    """What protects a fill that came after its order was over and its legs with it; `before` is the order as
+    it was before that fill. Legs that somebody cancelled, or the venue refused, stay as they are.
+    """
+    parent = book.order(before.order_id)
+    grown = parent.filled - before.filled
+    if not (before.final and grown) or book.children(parent.order_id):
+        return []
+    size, name = families.opened(book, parent, grown), f"{parent.order_id}-{parent.fills}"
+    return [
+        PlaceOrder(
+            time_ns,
+            parent.account_id,
+            key(name),
+            _terms_anew(leg, parent, size, name),
+            origin=OrderOrigin.RISK,
+        )
+        for key in (take_profit_client_order_id, stop_loss_client_order_id)
+        if (leg := book.find(parent.account_id, key(parent.order_id))) is not None
+        if size and (leg.status is OrderStatus.FILLED or leg.reason in _NEEDLESS)
+    ]
+
+
+_NEEDLESS = ("PARENT_ENDED", "LINK_FILLED", "POSITION_CLOSED")
+"""Reasons of legs that were over because there was nothing (left) to protect."""
+
+
+def _terms_anew(leg: Order, parent: Order, size: int, link_id: str) -> Terms:
+    limit, stop, at = leg.limit, leg.stop, families.anchor(leg, parent)
+    if at is not None:
+        limit, stop = (at, stop) if leg.type is OrderType.LIMIT else (limit, at)
+    return replace(
+        leg.terms,
+        size=size,
+        limit=limit,
+        stop=None if leg.trail is not None else stop,
+        parent_id="",
+        link_id=link_id,
+    )
 
 
 def _terms(

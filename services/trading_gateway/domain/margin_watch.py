@@ -1,11 +1,11 @@
 """Margin call and stop-out: what an account's equity is to the margin that its positions hold.
 
-Looked at after every tick that can move the account. Below the margin call level the account is told, once,
-until it is a twentieth above it again, so that a price that plays round the level makes no storm. Below the
-stop-out level, first every working order that could add risk is withdrawn, then positions are closed at
-market, the largest loss first (by symbol where equal), one at a time, until the level is reached again. A
-position without a quote to trade on waits for one; a halted account is left alone, since a halt lets no order
-through.
+Looked at after every tick that can move the account, and after its fills and rolls. Below the margin call
+level the account is told, once, until it is a twentieth above it again, so that a price that plays round the
+level makes no storm. Below the stop-out level, first every working order that could add risk is withdrawn,
+then positions are closed at market, the largest loss first (by symbol where equal), one at a time, until the
+level is reached again. A position without a quote to trade on waits for one. A halt does not keep an account
+from it: it is there to stop new risk, and this takes risk away.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from services.trading_gateway.domain.inputs import MarginCalled, PlaceOrder, Sto
 from services.trading_gateway.domain.matching import Extremes
 from services.trading_gateway.domain.orders import Order, Terms
 from services.trading_gateway.domain.positions import Position
-from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TradingState
+from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce
 
 RECOVERED = Fraction(21, 20)
 """A margin call is over at so many times its level."""
@@ -70,8 +70,6 @@ def standing(book: Book, account: Account) -> tuple[AccountView, bool, bool]:
 
 def worst_position(book: Book, account: Account, time_ns: int) -> Position | None:
     """The position to close next; None when none can be traded now."""
-    if account.trading_state is TradingState.HALTED:
-        return None
     found = [
         (view.unrealised, each.symbol, each)
         for each in book.positions_of(account.account_id)

@@ -52,9 +52,9 @@ class Situation:
     """Size of the position if this order and all that works on its side fills."""
     reducing: bool
     protective: bool
-    """Takes back what an order has opened, or was placed by the gateway itself to limit a loss: nothing but a
-    halt stops it.
-    """
+    """Takes back what an order has opened: nothing but a halt stops it."""
+    forced: bool
+    """Placed by the gateway itself to take risk away, by a stop-out above all: nothing stops it."""
     held: bool
     """Waits for its parent's fills: where the market and the position are now says nothing yet."""
 
@@ -108,7 +108,8 @@ def situation(
         resting,
         abs(position + added),
         terms.reduce_only or reduces(position, added),
-        terms.reduce_only and (origin is OrderOrigin.RISK or (bool(terms.parent_id) and not held)),
+        terms.reduce_only and bool(terms.parent_id) and not held,
+        terms.reduce_only and origin is OrderOrigin.RISK,
         held,
     )
 

@@ -1,6 +1,6 @@
-"""What a tick brings to the accounts that it moves: a margin call, and closing until the account is above its
+"""What a tick, a fill or a roll brings to an account: a margin call, and closing until it is above its
 stop-out level (`margin_watch` says when). Each step is an input of its own, and reaches the paper venue
-before the next tick does.
+before the next tick does; a journal that is applied again has them, and nothing is looked at.
 """
 
 from __future__ import annotations
@@ -19,12 +19,16 @@ if TYPE_CHECKING:
 def watch(engine: Engine, scope: str, symbol: str, time_ns: int) -> None:
     """After a tick of a symbol: tell or close what the accounts that it moves have come to."""
     for account in margin_watch.watched(engine.book, scope, symbol):
-        _, called, out = margin_watch.standing(engine.book, account)
-        now = account
-        if called != account.margin_called:
-            now = engine.margin_called(MarginCalled(time_ns, account.account_id, called))
-        if out:
-            _close(engine, now, time_ns)
+        look(engine, account, time_ns)
+
+
+def look(engine: Engine, account: Account, time_ns: int) -> None:
+    """Tell or close what an account has come to."""
+    _, called, out = margin_watch.standing(engine.book, account)
+    if called != account.margin_called:
+        account = engine.margin_called(MarginCalled(time_ns, account.account_id, called))
+    if out:
+        _close(engine, account, time_ns)
 
 
 def _close(engine: Engine, account: Account, time_ns: int) -> None:

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 from services.broadcast import Broadcast
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.market.freshness import FEED_STALE_AFTER_S, FeedPulse
 from services.requests import reused
@@ -135,6 +136,7 @@ class Desk:
         except BaseException:
             self._break()
             raise
+        crash_point("trading.applied", *engine.book.changes.inputs)
 
     async def settle(self) -> None:
         """Commit what changed, give durable requests to the venue, and so on until nothing is left to do.
@@ -238,17 +240,21 @@ class Desk:
     # Inside
 
     async def _settle(self, engine: Engine, changes: Changes, committed: asyncio.Future[None]) -> None:
+        inputs = changes.inputs
         while changes:
             await committed
             if engine is not self._engine:
                 return  # rebuilt meanwhile: the new engine sends what was on its way
+            crash_point("trading.before_venue", *changes.asked)
             with self._in_doubt():
                 engine.deliver(changes.requests)
+            crash_point("trading.after_venue", *changes.asked)
             changes = engine.take_changes()
             if changes:
                 committed = self._enqueue(changes)
         if not self._commits:
             engine.book.forget_finished()
+        crash_point("trading.settled", *inputs)
 
     def _enqueue(self, changes: Changes) -> asyncio.Future[None]:
         """Commit after everything enqueued before; the future is done when it is durable."""
@@ -270,6 +276,7 @@ class Desk:
         task.add_done_callback(self._settled)
 
     async def _commit(self, changes: Changes, told: Told, committed: asyncio.Future[None]) -> None:
+        crash_point("trading.before_store", *changes.inputs)
         try:
             await self.store.commit(changes, told)
         except Exception as failure:
@@ -280,6 +287,7 @@ class Desk:
             self._break()
             committed.set_exception(failure)
             return
+        crash_point("trading.stored", *changes.inputs)
         committed.set_result(None)
         for step in told.steps:
             step.end()

@@ -25,7 +25,7 @@ from services.trading_gateway.domain.values import OrderStatus, OrderType, Side,
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import FillQuery, MarketData, OrderQuery
 
-_OURS = re.compile(r"[sm]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}")
+_OURS = re.compile(r"[sm]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}(-[0-9]+)?")
 """Keys of automatic orders; nobody else may take them."""
 BOOK_AGE_NS = 2_000_000_000
 """A book further in market time from the quote than this is not walked."""

@@ -10,7 +10,7 @@ TELL_S = 1.0
 
 
 class Storms:
-    """What a process that dies has not told yet, at most a second of it, is not told."""
+    """What a process that is killed has not told yet, at most a second of it, is not told."""
 
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
@@ -19,10 +19,14 @@ class Storms:
         """Background."""
         while True:
             await self._desk.clock.sleep(TELL_S)
-            try:
-                await self.tell()
-            except FxError as failure:
-                self._desk.log.warning("refusals.not_told", error=str(failure))
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Tell what there is, as far as the store takes it."""
+        try:
+            await self.tell()
+        except FxError as failure:
+            self._desk.log.warning("refusals.not_told", error=str(failure))
 
     async def tell(self) -> None:
         """Journal and publish what came together."""

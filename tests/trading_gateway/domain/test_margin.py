@@ -6,6 +6,7 @@ what the leverage asks for), in the quote currency, bought with the account curr
 
 from __future__ import annotations
 
+from datetime import date
 from fractions import Fraction
 
 import pytest
@@ -14,6 +15,7 @@ from services.market.instruments import instrument
 from services.trading_gateway.domain import margin_watch, matching
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.events import Event, MarginCallChanged, PositionStoppedOut
+from services.trading_gateway.domain.financing_table import FinancingTable, Rates
 from services.trading_gateway.domain.inputs import SetLimits, SetTradingState
 from services.trading_gateway.domain.limits import LimitName, LimitSetting, margin_rate
 from services.trading_gateway.domain.replaying import replay
@@ -21,7 +23,7 @@ from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.valuation import account_view
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, Side, TradingState
 from tests.trading_gateway.domain.test_double_entry import differing, transactions
-from tests.trading_gateway.domain.test_whole_runs import books, ticks_of
+from tests.trading_gateway.domain.test_whole_runs import books, same_again, ticks_of
 from tests.trading_gateway.kit import START, Floor, batch
 
 QUOTES = {
@@ -196,15 +198,55 @@ def test_all_go_one_after_the_other_where_one_is_not_enough() -> None:
     assert all(each.flat for each in floor.engine.book.positions_of("demo"))
 
 
-def test_a_halted_account_is_told_and_left_alone_until_it_may_trade() -> None:
+def test_a_halted_account_is_closed_like_any_other_and_takes_no_order_after_it() -> None:
     floor = thin()
     floor.engine.set_trading_state(SetTradingState(floor.now_ns, "demo", TradingState.HALTED, "drill"))
-    move(floor, "1.06500", "1.06510")
+    move(floor, "1.06800", "1.06810")
     assert floor.account().margin_called
     assert not floor.engine.book.position("demo", "EURUSD").flat
-    floor.engine.set_trading_state(SetTradingState(floor.now_ns, "demo", TradingState.REDUCING, ""))
-    move(floor, "1.06500", "1.06510")
+    move(floor, "1.06780", "1.06790")
     assert floor.engine.book.position("demo", "EURUSD").flat
+    assert len(told(floor, PositionStoppedOut)) == 1
+    assert floor.account().trading_state is TradingState.HALTED
+    for side in Side:
+        assert floor.place(f"b-{side.value}", side, "1000").reason == "TRADING_HALTED"
+
+
+def test_a_fill_that_takes_the_account_below_a_level_is_told_with_it() -> None:
+    """366.80 suffices for 366.30 of margin until the spread is paid: 365.80."""
+    floor = floor_of("USD", "EURUSD", deposit=36_680)
+    order = floor.buy("a", "10000")
+    assert order.status is OrderStatus.FILLED
+    (call,) = told(floor, MarginCallChanged)
+    assert isinstance(call, MarginCallChanged)
+    assert (call.raised, call.view.equity, call.view.margin) == (True, 36_580, 36_630)
+    assert call.time_ns == order.updated_ns
+    same_again(floor)
+
+
+def test_a_fill_that_takes_the_account_below_its_stop_out_level_is_closed_at_once() -> None:
+    floor = floor_of("USD", "EURUSD", deposit=36_680)
+    limit(floor, margin_call=1_000_000, stop_out=1_000_000)  # both at the whole of the margin
+    floor.buy("a", "10000")
+    assert floor.engine.book.position("demo", "EURUSD").flat
+    assert len(told(floor, PositionStoppedOut)) == 1
+    same_again(floor)
+
+
+def test_a_roll_that_takes_the_account_below_a_level_is_told_with_it() -> None:
+    """At 10 % a year 10,000 EUR cost 3.01 USD a day: 370.20 - 1.00 of spread - 3.01 is below 366.30."""
+    held = FinancingTable({"EURUSD": (Rates(date(2000, 1, 1), -100_000, 0),)})
+    rules = Rules(financing=held)
+    floor = floor_of("USD", "EURUSD", rules=rules, deposit=37_020)
+    floor.buy("a", "10000")
+    assert told(floor, MarginCallChanged) == []
+    roll_ns = floor.account().day_roll_ns
+    floor.engine.read(batch([])[:0], roll_ns)  # no tick: the clock alone
+    floor.settle()
+    (call,) = told(floor, MarginCallChanged)
+    assert isinstance(call, MarginCallChanged)
+    assert (call.raised, call.time_ns) == (True, roll_ns)
+    same_again(floor, rules)
 
 
 def test_a_position_without_a_quote_to_trade_on_waits_for_one() -> None:

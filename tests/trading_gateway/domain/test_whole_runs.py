@@ -300,3 +300,14 @@ def test_the_runs_come_to_margin_calls_and_stop_outs() -> None:
     ]
     assert journal.count("MarginCalled") > 4
     assert journal.count("StoppedOut") > 2
+
+
+def same_again(floor: Floor, rules: Rules | None = None) -> None:
+    """The journal of a run gives its books and events again."""
+    floor.engine.journal.mark_all()
+    floor.settle()
+    journal = [entry for changes in floor.stored for entry in changes.journal]
+    again = replay(rules or Rules(), floor.policy, journal, ticks_of(floor.batches))
+    stored = [again.take_changes()]
+    assert books(again.book, stored) == books(floor.engine.book, floor.stored)
+    assert events(stored) == events(floor.stored)
