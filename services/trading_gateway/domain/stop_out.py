@@ -23,7 +23,7 @@ def watch(engine: Engine, scope: str, symbol: str, time_ns: int) -> None:
         now = account
         if called != account.margin_called:
             now = engine.margin_called(MarginCalled(time_ns, account.account_id, called))
-        if out:
+        if out and account.on_paper:  # another venue closes by its own rules
             _close(engine, now, time_ns)
 
 
