@@ -27,6 +27,7 @@ HINTS: Mapping[str, str] = {
     "NOTHING_TO_REDUCE": "See `fxmesh positions`.",
     "NOT_ENOUGH_BARS": _BARS,
     "NOT_AT_VENUE": "Place it again under another --client-order-id.",
+    "NOT_SENT": "Place it again under another --client-order-id.",
     "NO_BOOK": "No depth has come for it yet: see `fxmesh status`.",
     "NO_CONVERSION_RATE": "A pair that leads to the account currency needs a quote: see `fxmesh quotes`.",
     "NO_DATA": _BARS,
@@ -52,6 +53,7 @@ HINTS: Mapping[str, str] = {
     "TRADING_REDUCING": "Trade again with `fxmesh resume`.",
     "TRAINING_DATA_TOO_SMALL": _BARS,
     "UNKNOWN_ACCOUNT": "See `fxmesh accounts`.",
+    "UNKNOWN_VENUE": "FXMESH_TRADING_GATEWAY_SIMULATED_VENUE names one; without --venue it trades on paper.",
     "UNKNOWN_ALERT": "See `fxmesh alerts --all`.",
     "UNKNOWN_ENDPOINT": "See `fxmesh models`.",
     "UNKNOWN_FORMAT": "If it is of a known format, name that with --format.",
@@ -64,4 +66,6 @@ HINTS: Mapping[str, str] = {
     "UNKNOWN_VERSION": "See `fxmesh models NAME`.",
     "UPLOAD_MISMATCH": "Did the file change while it was sent?",
     "WRONG_SYMBOL": "Name the symbol that the lines name, or leave --symbol out.",
+    "VENUE_DIFFERS": "`fxmesh account ID` says what differs: look at the venue's own pages.",
+    "VENUE_RECONCILING": "`fxmesh account ID` says what is waited for; it takes some seconds.",
 }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from fxmesh.trading.v1.service_pb2_grpc import add_TradingServiceServicer_to_server
 
 from services.runtime.mesh import Dependency, Mesh, Service
@@ -10,6 +12,7 @@ from services.runtime.store import SqliteStore
 from services.trading_gateway.adapters.metrics import PrometheusMeter
 from services.trading_gateway.adapters.peers import AnalysisPeer, MarketDataPeer
 from services.trading_gateway.adapters.schema import Schema
+from services.trading_gateway.adapters.simulated_venue import SimulatedVenue
 from services.trading_gateway.adapters.store import SqliteTradingStore
 from services.trading_gateway.config import Settings
 from services.trading_gateway.consumers import subscriptions
@@ -26,8 +29,15 @@ from services.trading_gateway.handlers import (
     Signals,
     Storms,
     Trailing,
+    VenueLinks,
 )
 from services.trading_gateway.servicer import TradingServicer
+
+
+def open_venues(settings: Settings, folder: Path) -> dict[str, SimulatedVenue]:
+    """Venues outside, by name."""
+    name = settings.simulated_venue
+    return {name: SimulatedVenue(folder / f"{name}.venue.db", settings.conditions())} if name else {}
 
 
 def compose(settings: Settings, mesh: Mesh) -> Service:
@@ -42,16 +52,20 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     desk = Desk(store, relay, mesh.clock, meter, settings.conduct(), mesh.log, mesh.tracer)
     orders, accounts, limits = Orders(desk, market), Accounts(desk), RiskLimits(desk)
     storms = Storms(desk)
+    venues = open_venues(settings, mesh.data_dir)
+    links = VenueLinks(desk, venues, settings.patience())
     signals = Signals(
         desk, orders, analysis, settings.signal_wait_seconds, drift_reduces=settings.drift_reduces
     )
-    reading = Reading(desk, settings.replay_accounts())
+    reading = Reading(desk, settings.replay_accounts(), [each.quote for each in venues.values()])
     interleaving = Interleaving(signals, reading)
     trailing = Trailing(desk, analysis, signals, interleaving)
     lockstep = Lockstep(desk, market, signals, reading, interleaving, trailing)
     following = Following(desk, market, orders, reading, lockstep)
 
     async def start() -> None:
+        for venue in venues.values():
+            await venue.open()
         await desk.start()
         await accounts.open_first(settings.first_account())
 
@@ -61,7 +75,10 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     async def close() -> None:
         await storms.finish()
         desk.orders.close()
+        await links.close()
         await desk.finish()
+        for venue in venues.values():
+            await venue.close()
         await database.close()
 
     return Service(
@@ -79,6 +96,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
             desk.recover,
             mark,
             storms.run,
+            *([links.run] if venues else []),
         ),
         close=close,
     )

@@ -19,6 +19,7 @@ from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.handlers.accounts import FirstAccount
 from services.trading_gateway.handlers.desk import Conduct
 from services.trading_gateway.handlers.reading import ReplayAccounts
+from services.trading_gateway.handlers.sending import Patience
 
 
 def _number(text: str) -> str:
@@ -145,6 +146,18 @@ class Settings(BaseSettings):
     """Share of orders that it works without saying so: UNKNOWN until they fill or it is asked."""
     paper_settle_seconds: int = Field(default=5, ge=1, le=600)
     """Market time after which it is asked for an order that it did not answer."""
+    paper_disconnects: Share = "0"
+    """Share of requests after which the session with the simulated venue drops."""
+    simulated_venue: Annotated[str, AfterValidator(_account)] = ""
+    """Name of a simulated venue outside, with books of its own in `<name>.venue.db`: what an account opened
+    on it goes through is what one at a broker would, under the conditions above. Empty: none.
+    """
+    venue_answer_seconds: float = Field(default=5.0, gt=0, le=60)
+    """How long a venue outside may take to answer; after that the outcome is unknown."""
+    venue_settle_seconds: float = Field(default=5.0, gt=0, le=600)
+    """How long after that it may still get an order. Then it is asked, and what it does not have is gone."""
+    venue_audit_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How often the books are compared with what it holds. A report that never came is found by then."""
     feed_stale_seconds: float = Field(default=2.0, gt=0, le=60)
     """Silence of the live tick stream after which no order is taken. Market data sends a heartbeat a second.
     """
@@ -186,6 +199,10 @@ class Settings(BaseSettings):
         """How the account of a replay is opened."""
         return ReplayAccounts(self.replay_currency, self.replay_deposit)
 
+    def patience(self) -> Patience:
+        """How long venues outside are waited for."""
+        return Patience(self.venue_answer_seconds, self.venue_settle_seconds, self.venue_audit_seconds)
+
     def _rules(self) -> Rules:
         return Rules(
             commission_per_million=Fraction(self.commission_per_million),
@@ -202,10 +219,11 @@ class Settings(BaseSettings):
             stop_out=Fraction(self.stop_out),
             outbox_backlog=self.max_outbox_backlog,
             untradable=frozenset(self.untradable_symbols),
-            paper=self._conditions(),
+            paper=self.conditions(),
         )
 
-    def _conditions(self) -> Conditions:
+    def conditions(self) -> Conditions:
+        """How far paper and simulated venues are from perfect ones."""
         return Conditions(
             seed=self.paper_seed,
             slippage_ticks=self.paper_slippage_ticks,
@@ -214,6 +232,7 @@ class Settings(BaseSettings):
             reject_ppm=int(Fraction(self.paper_rejects) * PPM),
             lost_ppm=int(Fraction(self.paper_lost) * PPM),
             unanswered_ppm=int(Fraction(self.paper_unanswered) * PPM),
+            drop_ppm=int(Fraction(self.paper_disconnects) * PPM),
             settle_ns=self.paper_settle_seconds * 1_000_000_000,
         )
 

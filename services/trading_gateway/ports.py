@@ -16,8 +16,10 @@ from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.reports import Report
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import OrderStatus
+from services.trading_gateway.domain.venue_views import Heard, Snapshot, VenueOrder
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,6 +204,80 @@ class Analysis(Protocol):
     async def progress(self, session_id: str, symbol: str) -> tuple[int, int]:
         """Sequence up to which it is done with a feed (0 before the first tick), having published so many
         signals of the session.
+        """
+
+
+class NotSentError(Exception):
+    """A request that for certain has not left: the venue knows nothing of it."""
+
+
+class OutcomeUnknownError(Exception):
+    """A request that may have reached the venue, and no answer: a time-out, a connection that broke."""
+
+
+class VenueRefusedError(Exception):
+    """The venue's no: it has the request and does not do it."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        """A code; `UNKNOWN_ORDER` for an id that it does not know."""
+        self.detail = detail
+
+
+class KeyTakenError(Exception):
+    """The venue has an order of that id already, and cannot say that it is the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpened:
+    """The venue takes requests from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class SessionClosed:
+    """It takes none any more; what was on its way may or may not have arrived."""
+
+    why: str
+
+
+VenueNotice: TypeAlias = SessionOpened | SessionClosed | Report
+
+
+class Venue(Protocol):
+    """A venue outside. It knows an order by our order id, which is a function of account and client order
+    id, and a change of it by id and revision.
+
+    Requests return once the venue has them, and raise one of the four errors above and nothing else; what
+    comes of them is a report. The same request again does nothing new, however often it is sent. Reports may
+    come late, doubled, in any order, or not at all as long as `changes` has them. docs/venues.md says how to
+    write one.
+    """
+
+    async def submit(self, order: Order) -> None:
+        """Send an order. Raises KeyTakenError where the id is another order's."""
+
+    async def amend(self, order: Order) -> None:
+        """Change an order as its pending amendment says; the answer names its `amend_revision`."""
+
+    async def cancel(self, order: Order) -> None:
+        """Cancel an order."""
+
+    async def order(self, order_id: str) -> VenueOrder | None:
+        """What became of an order; None where the venue does not have it (yet)."""
+
+    async def snapshot(self) -> Snapshot:
+        """All that works, all positions, and cash where the venue tells it, at one moment."""
+
+    async def changes(self, cursor: str) -> Heard:
+        """The next page of reports after a cursor, none missing; empty text is the beginning. The last page
+        leads to the cursor that was asked with.
+        """
+
+    def reports(self, cursor: str) -> AsyncIterator[VenueNotice]:
+        """A session: SessionOpened first, then reports from the cursor on as they come; SessionClosed last.
+
+        Where it cannot be opened it ends with SessionClosed at once. A new one ends the one before.
         """
 
 

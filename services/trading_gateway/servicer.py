@@ -36,6 +36,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
             request.currency,
             request.deposit,
             auto_trade=request.auto_trade,
+            venue=request.venue,
         )
         return pb.OpenAccountResponse(account=wire.account(view))
 

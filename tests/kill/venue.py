@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from services.trading_gateway.domain.changes import JournalEntry
-from services.trading_gateway.domain.inputs import Accepted, Amended, Ended, Executed
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.replaying import parse
+from services.trading_gateway.domain.reports import Accepted, Amended, Ended, Executed
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,22 +11,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from random import Random
 
-from services.trading_gateway.domain import orders
 from services.trading_gateway.domain.conditions import PERFECT
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.domain.feeds import Quote
-from services.trading_gateway.domain.inputs import (
-    Accepted,
-    Amended,
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.reports import (
     AmendRefused,
-    Ended,
-    Executed,
     Report,
-    Trailed,
-    Triggered,
-    Unanswered,
 )
-from services.trading_gateway.domain.orders import Amendment, Order
+from services.trading_gateway.domain.simulated import after
 from services.trading_gateway.domain.values import OrderStatus
 from services.trading_gateway.domain.venue import FILLED, PaperVenue, close
 
@@ -115,28 +108,5 @@ class FaultyVenue(PaperVenue):
 
     def _happened(self, order_id: str, reports: Iterable[Report]) -> None:
         for report in list(reports):
-            self.orders[order_id] = _after(self.orders[order_id], report)
+            self.orders[order_id] = after(self.orders[order_id], report)
             self.waiting.append(report)
-
-
-def _after(order: Order, report: Report) -> Order:
-    """The venue's own copy after what it reports."""
-    time_ns = report.time_ns
-    match report:
-        case Accepted():
-            return orders.accepted(order, time_ns)
-        case Triggered():
-            return replace(order, triggered=True)
-        case Trailed():
-            return orders.trailed(order, time_ns, report.stop)
-        case Executed():
-            return orders.executed(order, report.size, report.price, time_ns)
-        case Ended():
-            return orders.ended(order, time_ns, report.status, report.reason, report.detail)
-        case Amended():
-            terms = Amendment(report.size, report.limit, report.stop, report.trail)
-            return orders.amended(order, time_ns, terms, report.revision)
-        case AmendRefused():
-            return orders.amendment_refused(order, time_ns, report.reason, report.detail, report.revision)
-        case Unanswered():
-            raise AssertionError("it answers everything, in its own time")

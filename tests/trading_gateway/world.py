@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
@@ -39,10 +40,19 @@ from services.trading_gateway.handlers import (
     Signals,
     Storms,
     Trailing,
+    VenueLinks,
 )
-from services.trading_gateway.ports import Announced, Depth, FeedItem, Store, TicksCame
+from services.trading_gateway.ports import Announced, Depth, FeedItem, Store, TicksCame, Venue
 from tests.kit.events import quiet_log
 from tests.trading_gateway.kit import LIVE_SESSION, SECOND, START, batch
+
+
+class Outside(Venue, Protocol):
+    """A venue outside with a market of its own."""
+
+    async def quote(self, quote: Quote) -> None:
+        """The next of its quotes."""
+
 
 AWAY = FxError(Kind.UNAVAILABLE, "PEER_UNAVAILABLE", "nobody is there")
 GONE = FxError(Kind.OUT_OF_RANGE, "SEQUENCE_GONE", "gone")
@@ -166,11 +176,13 @@ class World:
         self.analysis = Opinions()
         self.relay = Relay()
         self.counts = Counts()
-        self.clock = Clock(START)
+        self.clock: EventClock = Clock(START)
         self.tracer: Tracer = ContextTracer()
         self.sequences: dict[tuple[str, str], int] = {}
         self.sent: list[TickBatch] = []
         self.background: list[asyncio.Task[None]] = []
+        self.venues: dict[str, Outside] = {}
+        """Venues outside, by name; they outlive a restart."""
 
     def store_of(self, database: SqliteStore, schema: Schema) -> Store:
         """The store in use; tests of failures put something in between."""
@@ -196,7 +208,10 @@ class World:
             settings.signal_wait_seconds,
             drift_reduces=settings.drift_reduces,
         )
-        self.reading = Reading(self.desk, settings.replay_accounts())
+        self.links = VenueLinks(self.desk, self.venues, settings.patience())
+        self.reading = Reading(
+            self.desk, settings.replay_accounts(), [each.quote for each in self.venues.values()]
+        )
         interleaving = Interleaving(self.signals, self.reading)
         self.trailing = Trailing(self.desk, self.analysis, self.signals, interleaving)
         self.lockstep = Lockstep(
@@ -211,6 +226,7 @@ class World:
             task.cancel()
         await asyncio.gather(*self.background, return_exceptions=True)
         self.background.clear()
+        await self.links.close()
         await self.desk.finish()
         await self.database.close()
 
@@ -219,13 +235,14 @@ class World:
         await self.start()
 
     def run(self, *names: str) -> None:
-        """Start background loops: "following", "lockstep", "trailing", "signals", "recover"."""
+        """Start background loops: "following", "lockstep", "trailing", "signals", "recover", "venues"."""
         loops = {
             "following": self.following.run,
             "lockstep": self.lockstep.run,
             "signals": self.signals.run,
             "trailing": self.trailing.run,
             "recover": self.desk.recover,
+            "venues": self.links.run,
         }
         self.background += [asyncio.create_task(loops[name](), name=name) for name in names]
 

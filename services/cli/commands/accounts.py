@@ -110,16 +110,17 @@ def open_account(
     currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="ISO 4217.")] = "USD",
     deposit: Annotated[str, typer.Option("--deposit", metavar="AMOUNT", help="In its currency.")] = "100000",
     auto: SwitchOption = False,
+    venue: Annotated[str, typer.Option("--venue", metavar="NAME", help="Where it trades.")] = "paper",
     request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Open a paper account."""
+    """Open an account, on paper unless a venue is named."""
     from services.cli.requests import accounts as requests
 
     Caller(home, address, json).run(
-        lambda link: requests.open_account(link, account_id, currency, deposit, auto, request_id)
+        lambda link: requests.open_account(link, account_id, currency, deposit, auto, venue, request_id)
     )
 
 

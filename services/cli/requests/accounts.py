@@ -53,7 +53,13 @@ async def accounts(link: Link) -> None:
 
 
 async def open_account(
-    link: Link, account_id: str, currency: str, deposit: str, auto_trade: bool, request_id: str
+    link: Link,
+    account_id: str,
+    currency: str,
+    deposit: str,
+    auto_trade: bool,
+    venue: str,
+    request_id: str,
 ) -> None:
     request_id = request_id or link.new_id()
     request = pb.OpenAccountRequest(
@@ -62,6 +68,7 @@ async def open_account(
         currency=currency.upper(),
         deposit=deposit,
         auto_trade=auto_trade,
+        venue=venue,
     )
     answer = await link.mutate(
         link.trading.OpenAccount(request),
@@ -197,6 +204,9 @@ def about_account(account: trading.Account) -> Table:
             ("trading", word(account, "trading_state")),
             ("auto-trade", "on" if account.auto_trade else "off"),
             ("replay", account.session_id),
+            ("venue", account.venue),
+            ("books", word(account, "venue_state")),
+            ("because", account.venue_detail),
             ("updated", clock(account.updated_at)),
         ]
     )

@@ -9,7 +9,13 @@ import sqlalchemy as sa
 from services.runtime.outbox import Outbox
 from services.trading_gateway.adapters.rows import Rows
 from services.trading_gateway.domain.accounts import Account
-from services.trading_gateway.domain.changes import Answered, Decision, JournalEntry, SignalNote
+from services.trading_gateway.domain.changes import (
+    Answered,
+    Decision,
+    JournalEntry,
+    SignalNote,
+    VenueCursor,
+)
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.limits import LimitChange, LimitSetting
 from services.trading_gateway.domain.orders import Order
@@ -32,6 +38,7 @@ class Schema:
         self.answers = Rows(Answered, "answers", ("request_id",), metadata)
         self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata)
         self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata)
+        self.cursors = Rows(VenueCursor, "venue_cursors", ("venue",), metadata)
         # What is never searched: JSON of the value beside its key.
         self.sessions = sa.Table(
             "sessions",

@@ -181,6 +181,7 @@ class SqliteTradingStore:
         _add(connection, schema.ledger, changes.ledger)
         _add_transactions(connection, schema.transactions, changes.transactions)
         _upsert(connection, schema.limits, changes.limits.values())
+        _upsert(connection, schema.cursors, changes.cursors.values())
         _add(connection, schema.limit_changes, changes.limit_changes)
         _add(connection, schema.decisions, changes.decisions)
         _upsert(connection, schema.signals, changes.signals.values())
@@ -235,6 +236,7 @@ class SqliteTradingStore:
             signal_counts=tuple((row[0], row[1]) for row in connection.execute(counts)),
             undecided=tuple(plain.load(Signal, row.body) for row in connection.execute(undecided)),
             limits=tuple(_values(connection, schema.limits, sa.select(schema.limits.table))),
+            cursors=tuple(_values(connection, schema.cursors, sa.select(schema.cursors.table))),
             limit_change_number=self._last(connection, schema.limit_changes),
             order_number=self._last(connection, schema.orders),
             fill_number=self._last(connection, schema.fills),

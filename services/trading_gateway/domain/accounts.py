@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.trading_gateway.domain.values import TradingState
+from services.trading_gateway.domain.values import PAPER, TradingState, VenueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,14 @@ class Account:
     """Equity is below the margin call level, and the account was told."""
     financing: int = 0
     """Received so far, below zero paid."""
+    venue: str = PAPER
+    """Where its orders are worked."""
+    venue_state: VenueState = VenueState.AGREED
+    """Of an account on another venue than paper; the paper venue has no books of its own."""
+    venue_detail: str = ""
+    """What differs, or what is waited for."""
+
+    @property
+    def on_paper(self) -> bool:
+        """True where the engine's own venue works its orders."""
+        return self.venue == PAPER

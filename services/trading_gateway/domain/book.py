@@ -15,7 +15,7 @@ from typing import TypeVar
 from services.errors import FxError, Kind
 from services.trading_gateway.domain import valuation
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Account, Standing
-from services.trading_gateway.domain.changes import Changes
+from services.trading_gateway.domain.changes import Changes, Request, VenueCursor
 from services.trading_gateway.domain.events import AccountChanged, Event, OrderChanged, OrderStep
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.ids import order_id
@@ -54,6 +54,7 @@ class Saved:
     order_number: int = 0
     fill_number: int = 0
     limit_change_number: int = 0
+    cursors: tuple[VenueCursor, ...] = ()
     journal_number: int = 0
 
 
@@ -97,6 +98,7 @@ class Book:
         self.fill_number = saved.fill_number
         self.limit_change_number = saved.limit_change_number
         self.refusals: dict[str, Counter[str]] = {}
+        self.cursors = {each.venue: each.cursor for each in saved.cursors}
         self.valued: dict[str, tuple[object, valuation.Valued]] = {}
         """Accounts as they were last valued, each with what that rests on."""
         self.changes = Changes()
@@ -198,6 +200,19 @@ class Book:
             if not account_id or each.account_id == account_id
         ]
         return sorted(found, key=lambda each: each.number)
+
+    def on_paper(self, order: Order) -> bool:
+        """True where the engine's own venue works an order."""
+        return self.accounts[order.account_id].on_paper
+
+    def outside(self, requests: Iterable[Request]) -> list[Request]:
+        """Those of durable requests that are for a venue outside."""
+        return [each for each in requests if not self.on_paper(self.orders[each.order_id])]
+
+    def put_cursor(self, cursor: VenueCursor) -> None:
+        """A venue's reports were heard up to there."""
+        self.cursors[cursor.venue] = cursor.cursor
+        self.changes.cursors[cursor.venue] = cursor
 
     def children(self, of: str) -> list[Order]:
         """Orders that are not over and work for the fills of this one, in the order of placing."""

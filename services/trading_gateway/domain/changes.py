@@ -82,7 +82,22 @@ class Replace:
     order_id: str
 
 
-Request: TypeAlias = Submit | Withdraw | Replace
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """Ask the venue what became of an order that it did not answer."""
+
+    order_id: str
+
+
+Request: TypeAlias = Submit | Withdraw | Replace | Ask
+
+
+@dataclass(frozen=True, slots=True)
+class VenueCursor:
+    """Up to where a venue's reports were heard without a hole; the text is the venue's own."""
+
+    venue: str
+    cursor: str
 
 
 @dataclass(slots=True)
@@ -101,6 +116,7 @@ class Changes:
     standing: Standing | None = None
     sessions: dict[str, Session] = field(default_factory=dict)
     feeds: dict[tuple[str, str], FeedState] = field(default_factory=dict)
+    cursors: dict[str, VenueCursor] = field(default_factory=dict)
     limits: dict[tuple[str, str, LimitName], LimitSetting] = field(default_factory=dict)
     limit_changes: list[LimitChange] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)

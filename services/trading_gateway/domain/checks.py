@@ -18,6 +18,7 @@ Check: TypeAlias = Callable[[Situation], Refusal | None]
 
 MARKET: tuple[Check, ...] = (
     market_checks.trading_state,
+    market_checks.venue_agrees,
     market_checks.tradable,
     market_checks.market_open,
     market_checks.feed_alive,

@@ -37,6 +37,8 @@ class Conditions:
     reject_ppm: int = 0
     lost_ppm: int = 0
     unanswered_ppm: int = 0
+    drop_ppm: int = 0
+    """Requests after which the session with a simulated venue ends; the paper venue inside has none."""
     settle_ns: int = 5_000_000_000
     """Market time after which a venue that did not answer is asked, and its word taken."""
 
@@ -50,6 +52,10 @@ class Conditions:
     def rejects(self, order_id: str) -> bool:
         """True for an order that the venue refuses."""
         return self._draw("reject", order_id) % PPM < self.reject_ppm
+
+    def drops(self, order_id: str, request: str) -> bool:
+        """True for a request after which the session ends, before anything that came of it is heard."""
+        return self._draw("drop", request, order_id) % PPM < self.drop_ppm
 
     def slippage(self, order_id: str, number: int) -> int:
         """Ticks by which the `number`-th fill of an order is worse."""

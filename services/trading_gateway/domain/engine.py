@@ -18,6 +18,7 @@ from services.trading_gateway.domain import (
     families,
     legs,
     limiting,
+    links,
     margin_watch,
     opening,
     placing,
@@ -32,6 +33,7 @@ from services.trading_gateway.domain.accounts import Account, Standing
 from services.trading_gateway.domain.book import NOTHING_SAVED, Book, Saved
 from services.trading_gateway.domain.changes import (
     Answered,
+    Ask,
     Changes,
     Decision,
     Replace,
@@ -51,9 +53,9 @@ from services.trading_gateway.domain.inputs import (
     OpenAccount,
     OrderDue,
     OrdersRefused,
+    Orphaned,
     PlaceOrder,
     QuoteSeen,
-    Report,
     SessionEnded,
     SessionStarted,
     SetAutoTrade,
@@ -64,14 +66,16 @@ from services.trading_gateway.domain.inputs import (
     SignalDecided,
     StoppedOut,
     TicksRead,
+    VenueRead,
+    VenueStood,
 )
 from services.trading_gateway.domain.journal import Journal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import LIVE, Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.reports import Report
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.situations import Refusal
-from services.trading_gateway.domain.values import OrderStatus
 from services.trading_gateway.domain.venue import PaperVenue
 
 T = TypeVar("T")
@@ -165,8 +169,28 @@ class Engine:
         self._book_all((report,))
         self._look_at(self.book.order(report.order_id))
 
+    def hear(self, report: Report) -> bool:
+        """As `report`, of a venue outside; False, and not journalled, for what says nothing new."""
+        before = self.book.order(report.order_id)
+        settling.settle(self.book, report)
+        if self.book.order(report.order_id) is before:
+            return False
+        self._follow_up(before, report)
+        self._deliver_derived()
+        self._look_at(self.book.order(report.order_id))
+        return True
+
+    def link(self, asked: VenueStood | VenueRead | Orphaned) -> None:
+        """How a venue outside stands to the books; what is known already changes nothing."""
+        if links.news(self.book, asked):
+            self._take(asked, links.apply)
+
+    def works(self, order: Order) -> bool:
+        """True for an order that quotes may fill, by the paper venue."""
+        return self.book.on_paper(order) and self.venue.works(order)
+
     def deliver(self, requests: Iterable[Request]) -> None:
-        """Give durable requests to the venue and book its answers."""
+        """Give durable requests to the paper venue and book its answers."""
         asked = tuple(requests)
         self._deliver(asked)
         for each in dict.fromkeys(request.order_id for request in asked):
@@ -175,6 +199,8 @@ class Engine:
     def _deliver(self, requests: Iterable[Request]) -> None:
         for request in requests if self.live else ():
             order = self.book.order(request.order_id)
+            if not self.book.on_paper(order):
+                continue
             time_ns = max(self.time(order.scope), order.updated_ns)
             match request:
                 case Submit():
@@ -190,17 +216,12 @@ class Engine:
         """Let the venue look at a working order at the present quote."""
         order = self.book.order(order_id)
         quote = self._quote(order)
-        if quote is not None and self.venue.works(order):
+        if quote is not None and self.works(order):
             self._book_all(self.venue.on_quote(order, quote, self.book.reducible(order)))
 
     def resume(self) -> list[Request]:
-        """After a restart: what was on its way to the venue when the last process ended."""
-        kinds: dict[OrderStatus, Callable[[str], Request]] = {
-            OrderStatus.PLACED: Submit,
-            OrderStatus.PENDING_CANCEL: Withdraw,
-            OrderStatus.PENDING_AMEND: Replace,
-        }
-        return [kinds[each.status](each.order_id) for each in self.book.working() if each.status in kinds]
+        """After a restart: what was on its way to the paper venue when the last process ended."""
+        return placing.on_the_way(self.book)
 
     # Markets
 
@@ -253,7 +274,9 @@ class Engine:
         """A timer: the venue is asked for an order that it did not answer, and its word taken."""
         order = self.book.put_order(replace(self.book.order(due.order_id), ask_ns=None))
         self.journal.enter(due)
-        if self.live:
+        if not self.book.on_paper(order):
+            self.book.changes.requests.append(Ask(due.order_id))
+        elif self.live:
             self._book_all(self.venue.query(order, due.time_ns))
 
     def roll_day(self, due: DayRolled) -> None:
@@ -281,7 +304,7 @@ class Engine:
         self._take(asked, storms.tell)
 
     def at_once(self, act: Callable[[], object]) -> None:
-        """What a tick leads to reaches the paper venue before the next tick does."""
+        """What a tick leads to on a paper account reaches the paper venue before the next tick does."""
         requests = self.book.changes.requests
         asked = len(requests)
         act()
@@ -340,21 +363,25 @@ class Engine:
     def _book_all(self, reports: Iterable[Report]) -> None:
         """Book reports; what follows from them reaches the paper venue at once, before the next tick does."""
         for report in reports:
-            self._book(report)
-        derived, self._derived = self._derived, []
-        self._deliver(derived)
+            before = self.book.order(report.order_id)
+            settling.settle(self.book, report)
+            self._follow_up(before, report)
+        self._deliver_derived()
 
-    def _book(self, report: Report) -> None:
-        before = self.book.order(report.order_id)
-        settling.settle(self.book, report)
+    def _follow_up(self, before: Order, report: Report) -> None:
         requests = self.book.changes.requests
         asked = len(requests)
         families.follow_up(self.book, before, report)
-        self._derived += requests[asked:]
-        del requests[asked:]
+        if self.book.on_paper(before):
+            self._derived += requests[asked:]
+            del requests[asked:]
         self.journal.enter(report)
         for anew in legs.anew(self.book, before, report.time_ns) if self.live else ():
             self.place(anew)
+
+    def _deliver_derived(self) -> None:
+        derived, self._derived = self._derived, []
+        self._deliver(derived)
 
     def _take(self, asked: InputT, act: Callable[[Book, InputT], T]) -> T:
         """Apply and journal an input. One that no column could hold is refused and has changed nothing."""
@@ -362,10 +389,6 @@ class Engine:
         answer = act(self.book, asked)
         self.journal.enter(asked)
         return answer
-
-
-def _nothing(_: Engine, __: TicksRead) -> None:
-    """Ticks are read by whoever has them."""
 
 
 _APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
@@ -387,5 +410,6 @@ _APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
     MarginCalled: Engine.margin_called,
     StoppedOut: Engine.stopped_out,
     OrdersRefused: Engine.orders_refused,
-    TicksRead: _nothing,
+    TicksRead: lambda _, __: None,  # read by whoever has them
+    **dict.fromkeys((VenueStood, VenueRead, Orphaned), Engine.link),
 }

@@ -17,8 +17,9 @@ from services.trading_gateway.domain import checks, orders
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Replace, Submit, Withdraw
 from services.trading_gateway.domain.events import OrderStep
-from services.trading_gateway.domain.inputs import AmendRefused, Facts, Report
+from services.trading_gateway.domain.inputs import Facts
 from services.trading_gateway.domain.orders import Amendment, Order
+from services.trading_gateway.domain.reports import AmendRefused, CancelRefused, Report
 from services.trading_gateway.domain.situations import situation
 from services.trading_gateway.domain.values import OrderStatus, OrderType
 
@@ -34,7 +35,7 @@ def follow_up(book: Book, before: Order, report: Report) -> None:
         _share_out(book, after, grown, time_ns)
     if after.final and not before.final:
         _fit_all(book, book.children(after.order_id), time_ns)
-    if not isinstance(report, AmendRefused):  # asked again at once, it would be refused again
+    if not isinstance(report, AmendRefused | CancelRefused):  # asked again at once, it would be refused again
         fit(book, after, time_ns)
     if grown:
         _withdraw_needless(book, after, time_ns)

@@ -34,7 +34,9 @@ DAYS_A_YEAR = 365
 def due(book: Book, account_id: str, time_ns: int) -> DayRolled:
     """The roll of an account at 17:00 New York, with the rates and days of what it holds."""
     day = civil_day(time_ns - 1)
-    found = []
+    found: list[OvernightRate] = []
+    if not book.account(account_id).on_paper:
+        return DayRolled(time_ns, account_id)  # another venue charges by its own rates
     for position in book.positions_of(account_id):
         dates = None if position.flat else financed_dates(position.symbol, day)
         ppm = book.rules.financing.annual_ppm(position.symbol, day, position.size)

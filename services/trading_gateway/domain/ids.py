@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 
 _HASH_CHARS = 26  # 130 bits: no two of 10**15 orders meet
+
+_LONGEST = 64
 
 
 def order_id(account_id: str, client_order_id: str) -> str:
@@ -16,6 +19,14 @@ def order_id(account_id: str, client_order_id: str) -> str:
 def execution_id(order: str, number: int) -> str:
     """Id of the `number`-th fill (from 1) of an order at the paper venue."""
     return f"{order}-{number}"
+
+
+def outside_execution_id(order: str, venue_id: str) -> str:
+    """Id of a fill of an order at a venue outside, whose own id need not be unique beyond the order."""
+    if venue_id.startswith(order) and len(venue_id) <= _LONGEST:
+        return venue_id
+    plain = len(order) + len(venue_id) < _LONGEST and re.fullmatch(r"[A-Za-z0-9_-]+", venue_id)
+    return f"{order}-{venue_id if plain else _hash(venue_id)}"
 
 
 def signal_client_order_id(signal_id: str) -> str:

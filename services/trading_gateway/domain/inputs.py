@@ -15,7 +15,8 @@ from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.limits import LimitSetting
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Terms
-from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, Side, TradingState
+from services.trading_gateway.domain.reports import Report
+from services.trading_gateway.domain.values import PAPER, OrderOrigin, Side, TradingState, VenueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +43,7 @@ class OpenAccount:
     deposit: int
     auto_trade: bool
     session_id: str = ""
+    venue: str = PAPER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,90 +121,30 @@ class CancelOrder:
 
 
 @dataclass(frozen=True, slots=True)
-class Accepted:
-    """The venue works an order, against quotes from `works_from_ns` on."""
+class VenueStood:
+    """The books of an account were, or could not be, compared with its venue."""
 
     time_ns: int
-    order_id: str
-    works_from_ns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Unanswered:
-    """An order was sent and no answer came: the venue is asked at `ask_ns`, not before."""
-
-    time_ns: int
-    order_id: str
-    ask_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Triggered:
-    """The market reached an order's stop price."""
-
-    time_ns: int
-    order_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Trailed:
-    """The market took the stop price of a trailing stop along."""
-
-    time_ns: int
-    order_id: str
-    stop: int
-
-
-@dataclass(frozen=True, slots=True)
-class Executed:
-    """The venue filled (part of) an order against a tick."""
-
-    time_ns: int
-    order_id: str
-    execution_id: str
-    size: int
-    price: int
-    session_id: str
-    tick_sequence: int
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """The venue ended an order: CANCELLED, EXPIRED or REJECTED."""
-
-    time_ns: int
-    order_id: str
-    status: OrderStatus
-    reason: str
+    account_id: str
+    state: VenueState
     detail: str
 
 
 @dataclass(frozen=True, slots=True)
-class Amended:
-    """The venue works an order with these terms from now on."""
+class VenueRead:
+    """All that a venue reported up to `cursor` was heard."""
 
     time_ns: int
-    order_id: str
-    size: int
-    limit: int | None
-    stop: int | None
-    trail: int | None
-    revision: int
-    """Of the request that it answers."""
+    venue: str
+    cursor: str
 
 
 @dataclass(frozen=True, slots=True)
-class AmendRefused:
-    """The venue keeps the old terms."""
+class Orphaned:
+    """The venue works an order that is over in the books: it is asked to cancel it."""
 
     time_ns: int
     order_id: str
-    reason: str
-    detail: str
-    revision: int
-
-
-Report: TypeAlias = Accepted | Unanswered | Triggered | Trailed | Executed | Ended | Amended | AmendRefused
 
 
 @dataclass(frozen=True, slots=True)
@@ -379,4 +321,7 @@ Input: TypeAlias = (
     | TicksRead
     | QuoteSeen
     | SignalDecided
+    | VenueStood
+    | VenueRead
+    | Orphaned
 )

@@ -15,7 +15,7 @@ from services.trading_gateway.domain.matching import (
     twice_watched,
 )
 from services.trading_gateway.domain.situations import Refusal, Situation
-from services.trading_gateway.domain.values import OrderType, TradingState
+from services.trading_gateway.domain.values import OrderType, TradingState, VenueState
 
 
 def trading_state(case: Situation) -> Refusal | None:
@@ -25,6 +25,20 @@ def trading_state(case: Situation) -> Refusal | None:
         return Refusal("TRADING_HALTED", f"trading of {case.account.account_id} is halted: {why}")
     if state is TradingState.REDUCING and not case.reducing:
         return Refusal("TRADING_REDUCING", f"only orders that reduce a position are taken: {why}")
+    return None
+
+
+def venue_agrees(case: Situation) -> Refusal | None:
+    """The books are those of the venue. Before they were compared no order is taken, since what reduces in
+    the books may add risk in truth; where they differ, only such as reduce.
+    """
+    state, why = case.account.venue_state, case.account.venue_detail
+    if case.terms.parent_id and not case.held:
+        return None  # its parent filled, and was taken when they agreed
+    if state is VenueState.RECONCILING:
+        return Refusal("VENUE_RECONCILING", f"the books are being compared with {case.account.venue}: {why}")
+    if state is VenueState.DIFFERS and not case.reducing:
+        return Refusal("VENUE_DIFFERS", f"only orders that reduce a position are taken: {why}")
     return None
 
 

@@ -17,13 +17,14 @@ from services.trading_gateway.domain.inputs import (
     SetStanding,
     SetTradingState,
 )
-from services.trading_gateway.domain.values import TradingState
+from services.trading_gateway.domain.values import PAPER, TradingState, VenueState
 
 
 def open_account(book: Book, asked: OpenAccount) -> Account:
     """A new account with its deposit posted. Raises FxError ALREADY_EXISTS `ACCOUNT_EXISTS`."""
     if asked.account_id in book.accounts:
         raise FxError(Kind.ALREADY_EXISTS, "ACCOUNT_EXISTS", f"account {asked.account_id} exists already")
+    venue_state = VenueState.AGREED if asked.venue == PAPER else VenueState.RECONCILING
     account = Account(
         account_id=asked.account_id,
         currency=asked.currency,
@@ -41,6 +42,9 @@ def open_account(book: Book, asked: OpenAccount) -> Account:
         ledger_entries=0,
         created_ns=asked.time_ns,
         updated_ns=asked.time_ns,
+        venue=asked.venue,
+        venue_state=venue_state,
+        venue_detail="" if asked.venue == PAPER else "the account is new",
     )
     account = bookkeeping.deposit(book, account, asked.deposit, asked.time_ns)
     opened = book.put_account(account, asked.time_ns)

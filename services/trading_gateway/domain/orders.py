@@ -281,6 +281,14 @@ def amendment_refused(order: Order, time_ns: int, reason: str, detail: str, revi
     return _settled(_back_to_work(order, time_ns, reason, detail))
 
 
+def cancel_refused(order: Order, time_ns: int, reason: str, detail: str) -> Order:
+    """Back to what it was before the cancel was asked for; `reason` stays readable on the order."""
+    if order.status is not OrderStatus.PENDING_CANCEL:
+        return order
+    status = OrderStatus.PENDING_AMEND if order.amend_revision else resting_status(order)
+    return changed(order, time_ns, status, reason, detail)
+
+
 def _back_to_work(order: Order, time_ns: int, reason: str = "", detail: str = "") -> Order:
     """After the answer to an amendment; a cancel that was asked for meanwhile keeps its state and reason."""
     if order.filled >= order.size:

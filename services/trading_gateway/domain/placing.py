@@ -6,13 +6,14 @@ intents are ever sent.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.calendar import civil_day, roll_ns
 from services.trading_gateway.domain import checks, families, orders, storms
 from services.trading_gateway.domain.book import Book
-from services.trading_gateway.domain.changes import Replace, Submit
+from services.trading_gateway.domain.changes import Replace, Request, Submit, Withdraw
 from services.trading_gateway.domain.events import OrderStep
 from services.trading_gateway.domain.ids import fingerprint, order_id
 from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, Facts, PlaceOrder
@@ -143,6 +144,17 @@ def cancel(book: Book, asked: CancelOrder) -> Order:
     if order.status is OrderStatus.PENDING_CANCEL:
         return order
     return families.withdraw(book, order, asked.time_ns, asked.reason, asked.detail)
+
+
+def on_the_way(book: Book) -> list[Request]:
+    """What the paper venue was asked for and has not answered. A venue outside is asked first what it got."""
+    kinds: dict[OrderStatus, Callable[[str], Request]] = {
+        OrderStatus.PLACED: Submit,
+        OrderStatus.PENDING_CANCEL: Withdraw,
+        OrderStatus.PENDING_AMEND: Replace,
+    }
+    found = [each for each in book.working() if each.status in kinds and book.on_paper(each)]
+    return [kinds[each.status](each.order_id) for each in found]
 
 
 def terms_key(terms: Terms) -> str:

@@ -6,6 +6,7 @@ is it walked tick by tick. Both ways give the same books.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from services.market.ticks import TickBatch
@@ -13,6 +14,8 @@ from services.trading_gateway.domain import financing, margin_watch, matching, s
 from services.trading_gateway.domain.feeds import Feed
 from services.trading_gateway.domain.inputs import AskDue, DayRolled, OrderDue
 from services.trading_gateway.domain.markets import LIVE
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.values import OrderStatus
 
 if TYPE_CHECKING:
     from services.trading_gateway.domain.engine import Engine
@@ -65,9 +68,8 @@ def _nothing_waits(engine: Engine, feed: Feed, fresh: TickBatch) -> bool:
     if not lane:
         return True
     return not any(
-        (order.expires_ns is not None and order.expires_ns <= last_ns)
-        or (order.ask_ns is not None and order.ask_ns <= last_ns)
-        or (engine.venue.works(order) and matching.may_touch(order, extremes))
+        any(due_ns <= last_ns for due_ns, _ in _timers(engine, order))
+        or (engine.works(order) and matching.may_touch(order, extremes))
         for order in lane.values()
     )
 
@@ -94,10 +96,21 @@ def _next_due(engine: Engine, feed: Feed, time_ns: int) -> DayRolled | OrderDue 
     orders = [
         (due_ns, each.number, timer, each.order_id)
         for each in engine.book.lane(scope, symbol).values()
-        for due_ns, timer in ((each.expires_ns, OrderDue), (each.ask_ns, AskDue))
-        if due_ns is not None and due_ns <= time_ns
+        for due_ns, timer in _timers(engine, each)
+        if due_ns <= time_ns
     ]
     if not days and not orders:
         return None
     due_ns, _, timer, key = min([*days, *orders], key=lambda each: each[:2])
     return timer(due_ns, key)
+
+
+def _timers(engine: Engine, order: Order) -> Iterator[tuple[int, type[OrderDue | AskDue]]]:
+    """When an order expires and is asked for. A venue outside ends what it works by itself, and is asked in
+    wall time.
+    """
+    here = engine.book.on_paper(order)
+    if order.expires_ns is not None and (here or order.status is OrderStatus.HELD):
+        yield order.expires_ns, OrderDue
+    if order.ask_ns is not None and here:
+        yield order.ask_ns, AskDue

@@ -12,16 +12,19 @@ from dataclasses import replace
 
 from services.market.instruments import instrument
 from services.money.conversion import Conversion, ExactAmount, Way, convert
+from services.money.currencies import currency
 from services.trading_gateway.domain import bookkeeping, orders, positions, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.bookkeeping import Occasion
 from services.trading_gateway.domain.events import OrderStep, PositionChanged, TradeExecuted
 from services.trading_gateway.domain.fills import Fill
-from services.trading_gateway.domain.inputs import (
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.reports import (
     Accepted,
     Amended,
     AmendRefused,
+    CancelRefused,
     Ended,
     Executed,
     Report,
@@ -29,7 +32,6 @@ from services.trading_gateway.domain.inputs import (
     Triggered,
     Unanswered,
 )
-from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus
 
 _END_STEPS = {
@@ -69,6 +71,9 @@ def settle(book: Book, report: Report) -> None:
                 order, report.time_ns, report.reason, report.detail, report.revision
             )
             _move(book, order, refused, None)
+        case CancelRefused():
+            refused = orders.cancel_refused(order, report.time_ns, report.reason, report.detail)
+            _move(book, order, refused, None)
 
 
 def _move(book: Book, order: Order, after: Order, step: OrderStep | None) -> None:
@@ -90,7 +95,11 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
     )
     digits = valuation.cost_digits(of)
     profit = _converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
-    charge = _commission(book, account, report.size * report.price, digits, of.quote)
+    charge = (
+        _commission(book, account, report.size * report.price, digits, of.quote)
+        if report.commission is None
+        else _charged(book, account, report.commission)
+    )
     # From here on nothing can fail: a fill is booked whole or not at all.
     book.note_booked(order.order_id, report.execution_id)
     fill = _fill(book, order, report, effect, profit, charge)
@@ -154,17 +163,25 @@ def _post_fill(
     return book.put_account(replace(after, peak_equity=max(after.peak_equity, equity)), fill.time_ns)
 
 
-def _converted(book: Book, account: Account, raw: int, digits: int, currency: str) -> Conversion:
+def _converted(book: Book, account: Account, raw: int, digits: int, code: str) -> Conversion:
     rates = book.markets.rates(account.session_id)
-    return convert(ExactAmount(raw, digits, currency), account.currency, rates)
+    return convert(ExactAmount(raw, digits, code), account.currency, rates)
 
 
-def _commission(book: Book, account: Account, notional: int, digits: int, currency: str) -> Conversion | None:
+def _commission(book: Book, account: Account, notional: int, digits: int, code: str) -> Conversion | None:
     """The charge on a notional, bought with the account currency and rounded half-even; None when there is
     none.
     """
     per_million = book.rules.commission_per_million
     if not per_million:
         return None
-    amount = bookkeeping.finely(notional * per_million / 1_000_000, digits, currency)
+    amount = bookkeeping.finely(notional * per_million / 1_000_000, digits, code)
     return convert(amount, account.currency, book.markets.rates(account.session_id), Way.BUY)
+
+
+def _charged(book: Book, account: Account, amount: int) -> Conversion | None:
+    """What the venue charged, in the account currency already; None for nothing."""
+    if not amount:
+        return None
+    exact = ExactAmount(amount, currency(account.currency).digits, account.currency)
+    return convert(exact, account.currency, book.markets.rates(account.session_id), Way.BUY)

@@ -27,7 +27,7 @@ def look(engine: Engine, account: Account, time_ns: int) -> None:
     _, called, out = margin_watch.standing(engine.book, account)
     if called != account.margin_called:
         account = engine.margin_called(MarginCalled(time_ns, account.account_id, called))
-    if out:
+    if out and account.on_paper:  # another venue closes by its own rules
         _close(engine, account, time_ns)
 
 

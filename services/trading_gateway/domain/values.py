@@ -1,4 +1,4 @@
-"""The closed sets of trading: side, type, trigger, time in force, status, origin, state, posting kind."""
+"""The closed sets of trading: side, type, trigger, time in force, status, origin, states, posting kind."""
 
 from __future__ import annotations
 
@@ -105,6 +105,20 @@ class TradingState(Enum):
     ACTIVE = "active"
     REDUCING = "reducing"
     HALTED = "halted"
+
+
+PAPER = "paper"
+"""Name of the venue that every account is on unless it names another."""
+
+
+class VenueState(Enum):
+    """Whether the books of an account are known to be those of its venue."""
+
+    AGREED = "agreed"
+    RECONCILING = "reconciling"
+    """Not compared with the venue since the gateway started or the connection broke."""
+    DIFFERS = "differs"
+    """The venue holds what no report explains; a person has to look."""
 
 
 class LedgerKind(Enum):

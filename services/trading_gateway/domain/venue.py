@@ -15,7 +15,9 @@ from services.trading_gateway.domain import matching
 from services.trading_gateway.domain.conditions import Conditions, Fate
 from services.trading_gateway.domain.feeds import Flaw, Quote
 from services.trading_gateway.domain.ids import execution_id
-from services.trading_gateway.domain.inputs import (
+from services.trading_gateway.domain.matching import Match
+from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.reports import (
     Accepted,
     Amended,
     AmendRefused,
@@ -26,8 +28,6 @@ from services.trading_gateway.domain.inputs import (
     Triggered,
     Unanswered,
 )
-from services.trading_gateway.domain.matching import Match
-from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.values import OrderStatus, TimeInForce
 
 Depth: TypeAlias = tuple[tuple[int, int], ...]

@@ -2,7 +2,7 @@
 
 `desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `storms` (orders
 beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`, `interleaving` (both), `lockstep`,
-`trailing`, `following` (the feed).
+`trailing`, `following` (the feed), `venues` (those outside) on `sending`.
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
@@ -17,6 +17,7 @@ from services.trading_gateway.handlers.risk_limits import RiskLimits
 from services.trading_gateway.handlers.signals import Signals
 from services.trading_gateway.handlers.storms import Storms
 from services.trading_gateway.handlers.trailing import Trailing
+from services.trading_gateway.handlers.venues import VenueLinks
 
 __all__ = [
     "Accounts",
@@ -31,4 +32,5 @@ __all__ = [
     "Signals",
     "Storms",
     "Trailing",
+    "VenueLinks",
 ]

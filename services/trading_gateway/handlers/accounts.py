@@ -16,7 +16,7 @@ from services.trading_gateway.domain.inputs import OpenAccount, SetAutoTrade, Se
 from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.domain.reconcile import Reconciliation
 from services.trading_gateway.domain.transactions import Transaction
-from services.trading_gateway.domain.values import TradingState
+from services.trading_gateway.domain.values import PAPER, TradingState
 from services.trading_gateway.handlers.desk import Desk
 
 
@@ -47,13 +47,21 @@ class Accounts:
             await self._desk.settle()
 
     async def open(
-        self, request_id: str, account_id: str, code: str, deposit: str, *, auto_trade: bool
+        self,
+        request_id: str,
+        account_id: str,
+        code: str,
+        deposit: str,
+        *,
+        auto_trade: bool,
+        venue: str = "",
     ) -> AccountView:
-        """A new paper account on the live market.
+        """A new account on the live market, on paper unless a venue is named.
 
-        Raises FxError: ALREADY_EXISTS `ACCOUNT_EXISTS`, INVALID_ARGUMENT for currency or deposit.
+        Raises FxError: ALREADY_EXISTS `ACCOUNT_EXISTS`, INVALID_ARGUMENT for currency, deposit or venue.
         """
         account_currency(code)
+        at = self._desk.outside.require(venue)
         amount = Money.parse(deposit, code, "deposit").raw
 
         def act(engine: Engine) -> list[str]:
@@ -61,10 +69,12 @@ class Accounts:
                 detail = f"{account_id}: names that begin with replay- are kept for replays"
                 raise FxError(Kind.ALREADY_EXISTS, "ACCOUNT_EXISTS", detail)
             time_ns = self._desk.time(LIVE)
-            engine.open_account(OpenAccount(time_ns, account_id, code, amount, auto_trade))
+            engine.open_account(OpenAccount(time_ns, account_id, code, amount, auto_trade, venue=at))
             return [account_id]
 
-        await self._desk.once(request_id, ("open", account_id, code, deposit, auto_trade), act)
+        # A request of an earlier release named no venue.
+        named = () if at == PAPER else (at,)
+        await self._desk.once(request_id, ("open", account_id, code, deposit, auto_trade, *named), act)
         return await self.get(account_id)
 
     async def all(self) -> list[AccountView]:

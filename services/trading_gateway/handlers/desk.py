@@ -13,6 +13,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -22,6 +23,7 @@ from services.errors import FxError, Kind
 from services.market.freshness import FEED_STALE_AFTER_S, FeedPulse
 from services.requests import reused
 from services.tracing import Tracer
+from services.trading_gateway.domain import links
 from services.trading_gateway.domain.autotrade import Policy
 from services.trading_gateway.domain.changes import Answered, Changes
 from services.trading_gateway.domain.engine import Engine
@@ -29,11 +31,41 @@ from services.trading_gateway.domain.ids import fingerprint
 from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.values import PAPER
 from services.trading_gateway.handlers.stories import Stories
 from services.trading_gateway.ports import Clock, Meter, Outbox, Store, Told
 
 RECOVER_S = 0.5
 ANSWERS_KEPT = 1_000
+
+
+class Outside(Protocol):
+    """Venues outside, as the desk sees them."""
+
+    def require(self, name: str) -> str:
+        """The name of a venue that there is; paper for no name. Raises FxError `UNKNOWN_VENUE`."""
+
+    def committed(self, engine: Engine, changes: Changes) -> None:
+        """Changes are durable: what they ask of a venue outside may leave."""
+
+    def rebuilt(self) -> None:
+        """The books were built anew from the store."""
+
+
+class _Nowhere:
+    """No venue but the one in the engine."""
+
+    def require(self, name: str) -> str:
+        """Paper."""
+        if name in ("", PAPER):
+            return PAPER
+        raise FxError(Kind.INVALID_ARGUMENT, "UNKNOWN_VENUE", f"no venue {name}; there is {PAPER}")
+
+    def committed(self, engine: Engine, changes: Changes) -> None:
+        """Nothing leaves."""
+
+    def rebuilt(self) -> None:
+        """Nobody is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +100,8 @@ class Desk:
         """Orders as they are committed."""
         self.generation = 0
         """Grows when the books were built anew: whoever follows the feed starts over from its positions."""
+        self.outside: Outside = _Nowhere()
+        """Set by whoever holds the links, before `start`."""
         self._outbox = outbox
         self._conduct = conduct
         self._engine: Engine | None = None
@@ -88,8 +122,11 @@ class Desk:
         self._engine = engine
         self.generation += 1
         with self._in_doubt():
+            for asked in links.doubts(engine.book, "", self.time(LIVE), "the gateway has started"):
+                engine.link(asked)
             engine.deliver(engine.resume())
         await self.settle()
+        self.outside.rebuilt()
 
     async def recover(self) -> None:
         """Background: build the books anew whenever they had to be thrown away."""
@@ -248,6 +285,7 @@ class Desk:
             crash_point("trading.before_venue", *changes.asked)
             with self._in_doubt():
                 engine.deliver(changes.requests)
+                self.outside.committed(engine, changes)
             crash_point("trading.after_venue", *changes.asked)
             changes = engine.take_changes()
             if changes:

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from services.errors import FxError
 from services.market.instruments import INSTRUMENTS
 from services.market.ticks import TickBatch
 from services.money.values import Money
 from services.trading_gateway.domain.engine import Engine
+from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.ids import replay_account_id
 from services.trading_gateway.domain.inputs import OpenAccount, SessionEnded
+from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import TicksCame
 
+Quoted: TypeAlias = Callable[[Quote], Awaitable[None]]
 _UNREADABLE = ("UNKNOWN_SESSION", "UNKNOWN_SYMBOL", "PRICE_PRECISION")
 
 
@@ -28,8 +33,10 @@ class ReplayAccounts:
 class Reading:
     """Reads ticks, each once, and commits when they changed something."""
 
-    def __init__(self, desk: Desk, replays: ReplayAccounts) -> None:
+    def __init__(self, desk: Desk, replays: ReplayAccounts, followers: Sequence[Quoted] = ()) -> None:
+        """`followers` are given the last quote of every live batch."""
         self._desk = desk
+        self._followers = followers
         self._replays = replays
         self._complained: set[str] = set()
 
@@ -46,6 +53,9 @@ class Reading:
             changed = bool(engine.book.changes)
         if changed:
             await self._desk.settle()
+        for quote in self._quotes(item.batch):
+            for follow in self._followers:
+                await follow(quote)
         self._desk.meter.ticks(len(item.batch))
         self._desk.moved()
 
@@ -57,6 +67,14 @@ class Reading:
         if item.ended:
             time_ns = engine.time(session.scope)
             engine.session_ended(SessionEnded(time_ns, session.session_id, item.batch.symbol))
+
+    def _quotes(self, batch: TickBatch) -> list[Quote]:
+        engine = self._desk.standing
+        if not self._followers or engine is None:
+            return []
+        feed = engine.book.markets.feed(LIVE, batch.symbol)
+        quote = None if feed is None else feed.state.quote
+        return [quote] if quote is not None and quote.session_id == batch.session_id else []
 
     def _complain(self, batch: TickBatch, failure: FxError) -> None:
         """Once a session: the next batch will have the same fault."""

@@ -25,6 +25,7 @@ from services.trading_gateway.domain.values import (
     TimeInForce,
     TradingState,
     TriggerSide,
+    VenueState,
 )
 from services.trading_gateway.handlers.progress import SessionProgress
 from services.wire.times import timestamp
@@ -36,6 +37,7 @@ TIME_IN_FORCE = {each: trading_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{each.name}
 STATUS = {each: trading_pb2.OrderStatus.Value(f"ORDER_STATUS_{each.name}") for each in OrderStatus}
 ORIGIN = {each: trading_pb2.OrderOrigin.Value(f"ORDER_ORIGIN_{each.name}") for each in OrderOrigin}
 STATE = {each: trading_pb2.TradingState.Value(f"TRADING_STATE_{each.name}") for each in TradingState}
+VENUE_STATE = {each: trading_pb2.VenueState.Value(f"VENUE_STATE_{each.name}") for each in VenueState}
 LEDGER = {each: trading_pb2.LedgerKind.Value(f"LEDGER_KIND_{each.name}") for each in LedgerKind}
 
 _AVERAGE_DIGITS = 2
@@ -162,6 +164,9 @@ def account(view: AccountView) -> trading_pb2.Account:
         created_at=timestamp(value.created_ns),
         updated_at=timestamp(value.updated_ns),
         revision=value.revision,
+        venue=value.venue,
+        venue_state=VENUE_STATE[value.venue_state],
+        venue_detail=value.venue_detail,
     )
 
 

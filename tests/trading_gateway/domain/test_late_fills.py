@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from services.trading_gateway.domain.inputs import Ended, Executed, SetTradingState
+from services.trading_gateway.domain.inputs import SetTradingState
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.reports import Ended, Executed
 from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TradingState
 from tests.trading_gateway.domain.test_whole_runs import same_again

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from services.errors import FxError
-from services.trading_gateway.domain.inputs import Executed
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
+from services.trading_gateway.domain.reports import Executed
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side

@@ -17,17 +17,10 @@ from services.trading_gateway.domain.events import (
     TradeExecuted,
 )
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
-from services.trading_gateway.domain.inputs import (
-    Accepted,
-    Ended,
-    Executed,
-    OpenAccount,
-    PlaceOrder,
-    Report,
-    SessionStarted,
-)
+from services.trading_gateway.domain.inputs import OpenAccount, PlaceOrder, SessionStarted
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order, Terms
+from services.trading_gateway.domain.reports import Accepted, Ended, Executed, Report
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.valuation import account_view, exposures
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus, OrderType, Side, TimeInForce

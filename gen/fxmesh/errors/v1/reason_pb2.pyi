@@ -146,6 +146,7 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 608
     REASON_REVISION_MISMATCH: _Reason.ValueType  # 609
     REASON_NO_POSITION: _Reason.ValueType  # 610
+    REASON_UNKNOWN_VENUE: _Reason.ValueType  # 618
     REASON_INSTRUMENT_NOT_TRADABLE: _Reason.ValueType  # 620
     """Trading: pre-trade checks, each its own code."""
     REASON_MARKET_CLOSED: _Reason.ValueType  # 621
@@ -186,6 +187,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The venue did not answer, and said when it was asked that it does not have the order: it may be placed anew under
     another key.
     """
+    REASON_NOT_SENT: _Reason.ValueType  # 667
+    """The order for certain never left: it may be placed anew under another key."""
+    REASON_VENUE_RECONCILING: _Reason.ValueType  # 668
+    """No order is taken before the books were compared with the venue's."""
+    REASON_VENUE_DIFFERS: _Reason.ValueType  # 669
+    """Something at the venue is not explained by its reports: only orders that reduce a position are taken."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -321,6 +328,7 @@ REASON_TIME_IN_FORCE_INVALID: Reason.ValueType  # 607
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 608
 REASON_REVISION_MISMATCH: Reason.ValueType  # 609
 REASON_NO_POSITION: Reason.ValueType  # 610
+REASON_UNKNOWN_VENUE: Reason.ValueType  # 618
 REASON_INSTRUMENT_NOT_TRADABLE: Reason.ValueType  # 620
 """Trading: pre-trade checks, each its own code."""
 REASON_MARKET_CLOSED: Reason.ValueType  # 621
@@ -361,6 +369,12 @@ REASON_NOT_AT_VENUE: Reason.ValueType  # 666
 """The venue did not answer, and said when it was asked that it does not have the order: it may be placed anew under
 another key.
 """
+REASON_NOT_SENT: Reason.ValueType  # 667
+"""The order for certain never left: it may be placed anew under another key."""
+REASON_VENUE_RECONCILING: Reason.ValueType  # 668
+"""No order is taken before the books were compared with the venue's."""
+REASON_VENUE_DIFFERS: Reason.ValueType  # 669
+"""Something at the venue is not explained by its reports: only orders that reduce a position are taken."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701

@@ -30,6 +30,7 @@ class OpenAccountRequest(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     DEPOSIT_FIELD_NUMBER: _builtins.int
     AUTO_TRADE_FIELD_NUMBER: _builtins.int
+    VENUE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account_id: _builtins.str
     currency: _builtins.str
@@ -37,6 +38,8 @@ class OpenAccountRequest(_message.Message):
     deposit: _builtins.str
     """First deposit, in the account currency."""
     auto_trade: _builtins.bool
+    venue: _builtins.str
+    """One of those that trading is set up with; empty: paper. An account stays on its venue."""
     def __init__(
         self,
         *,
@@ -45,10 +48,11 @@ class OpenAccountRequest(_message.Message):
         currency: _builtins.str = ...,
         deposit: _builtins.str = ...,
         auto_trade: _builtins.bool = ...,
+        venue: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "currency", b"currency", "deposit", b"deposit", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "currency", b"currency", "deposit", b"deposit", "request_id", b"request_id", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

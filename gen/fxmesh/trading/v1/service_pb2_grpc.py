@@ -157,7 +157,7 @@ class TradingServiceServicer:
     """
 
     def OpenAccount(self, request, context):
-        """Opens a paper account. ALREADY_EXISTS ACCOUNT_EXISTS.
+        """Opens an account, on paper unless a venue is named. ALREADY_EXISTS ACCOUNT_EXISTS; INVALID_ARGUMENT UNKNOWN_VENUE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

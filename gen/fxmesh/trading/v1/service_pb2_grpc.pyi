@@ -17,7 +17,7 @@ class TradingServiceStub:
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     OpenAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.OpenAccountRequest, _service_pb2.OpenAccountResponse]
-    """Opens a paper account. ALREADY_EXISTS ACCOUNT_EXISTS."""
+    """Opens an account, on paper unless a venue is named. ALREADY_EXISTS ACCOUNT_EXISTS; INVALID_ARGUMENT UNKNOWN_VENUE."""
     ListAccounts: _aio.UnaryUnaryMultiCallable[_service_pb2.ListAccountsRequest, _service_pb2.ListAccountsResponse]
     """Accounts, by id."""
     GetAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.GetAccountRequest, _service_pb2.GetAccountResponse]
@@ -93,7 +93,7 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.OpenAccountRequest,
         context: _aio.ServicerContext[_service_pb2.OpenAccountRequest, _abc.Awaitable[_service_pb2.OpenAccountResponse]],
     ) -> _abc.Awaitable[_service_pb2.OpenAccountResponse]:
-        """Opens a paper account. ALREADY_EXISTS ACCOUNT_EXISTS."""
+        """Opens an account, on paper unless a venue is named. ALREADY_EXISTS ACCOUNT_EXISTS; INVALID_ARGUMENT UNKNOWN_VENUE."""
 
     @_abc_1.abstractmethod
     def ListAccounts(

@@ -215,6 +215,34 @@ TRADING_STATE_HALTED: TradingState.ValueType  # 3
 """No order at all; cancels pass."""
 Global___TradingState: _TypeAlias = TradingState  # noqa: Y015
 
+class _VenueState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VenueStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_VenueState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VENUE_STATE_UNSPECIFIED: _VenueState.ValueType  # 0
+    VENUE_STATE_AGREED: _VenueState.ValueType  # 1
+    VENUE_STATE_RECONCILING: _VenueState.ValueType  # 2
+    """Not compared since the gateway started or the session with the venue ended: no order is taken
+    (VENUE_RECONCILING), cancels pass.
+    """
+    VENUE_STATE_DIFFERS: _VenueState.ValueType  # 3
+    """The venue holds what none of its reports explains: only orders that reduce a position (VENUE_DIFFERS)."""
+
+class VenueState(_VenueState, metaclass=_VenueStateEnumTypeWrapper):
+    """Whether the books of an account are known to be those of its venue. The paper venue has no books of its own."""
+
+VENUE_STATE_UNSPECIFIED: VenueState.ValueType  # 0
+VENUE_STATE_AGREED: VenueState.ValueType  # 1
+VENUE_STATE_RECONCILING: VenueState.ValueType  # 2
+"""Not compared since the gateway started or the session with the venue ended: no order is taken
+(VENUE_RECONCILING), cancels pass.
+"""
+VENUE_STATE_DIFFERS: VenueState.ValueType  # 3
+"""The venue holds what none of its reports explains: only orders that reduce a position (VENUE_DIFFERS)."""
+Global___VenueState: _TypeAlias = VenueState  # noqa: Y015
+
 class _LedgerKind:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -611,6 +639,9 @@ class Account(_message.Message):
     FINANCING_FIELD_NUMBER: _builtins.int
     MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
     MARGIN_CALLED_FIELD_NUMBER: _builtins.int
+    VENUE_FIELD_NUMBER: _builtins.int
+    VENUE_STATE_FIELD_NUMBER: _builtins.int
+    VENUE_DETAIL_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     currency: _builtins.str
     balance: _builtins.str
@@ -632,6 +663,11 @@ class Account(_message.Message):
     """Equity as a share of margin_used, rounded down to four decimals ("1.25"); empty without margin."""
     margin_called: _builtins.bool
     """The level is below the account's margin call."""
+    venue: _builtins.str
+    """Where its orders are worked: "paper", or the name of a venue outside."""
+    venue_state: Global___VenueState.ValueType
+    venue_detail: _builtins.str
+    """What differs, or what is waited for."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -657,10 +693,13 @@ class Account(_message.Message):
         financing: _builtins.str = ...,
         margin_level: _builtins.str = ...,
         margin_called: _builtins.bool = ...,
+        venue: _builtins.str = ...,
+        venue_state: Global___VenueState.ValueType = ...,
+        venue_detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at", "venue", b"venue", "venue_detail", b"venue_detail", "venue_state", b"venue_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
