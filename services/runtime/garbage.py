@@ -2,7 +2,7 @@
 
 Calls in flight hold some thousand objects that live for a moment. By Python's own measure (700 more than the
 last time) a busy server looks at them again and again, finds that they live, and ages them into the
-generation whose collection goes through all there is: some 5 % of a call's processor time, and a pause.
+generation whose collection goes through all there is, which is a pause.
 """
 
 from __future__ import annotations
