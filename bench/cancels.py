@@ -20,6 +20,7 @@ import asyncio
 import itertools
 import json
 import os
+import random
 import statistics
 import sys
 import tempfile
@@ -253,7 +254,7 @@ def told_of(what: str, way: str, spans: Sequence[Span]) -> str:
 
 async def measure(desk: Desk, trading: Instance, callers: int, cancels: int, halts: int, price: str) -> None:
     """One size of flood."""
-    pid = trading.process.pid
+    pid, pauses = trading.process.pid, random.Random(callers)
     resting = [await desk.rest(price) for _ in range(cancels * len(desk.ways))]
     took: dict[str, list[Span]] = {way: [] for way in desk.ways}
     halted: dict[str, list[tuple[Span, float]]] = {way: [] for way in desk.ways}
@@ -263,7 +264,7 @@ async def measure(desk: Desk, trading: Instance, callers: int, cancels: int, hal
         used = processor_s(pid)
         for order_id, way in zip(resting, itertools.cycle(desk.ways), strict=False):
             took[way].append(await desk.cancel(order_id, way))
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(pauses.uniform(0.0, 0.3))  # to meet the server at any moment of its own
         _, after = await flooding.since(began)
         seconds = time.monotonic() - began
         used = processor_s(pid) - used

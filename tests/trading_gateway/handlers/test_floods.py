@@ -91,7 +91,7 @@ async def test_a_halt_refuses_orders_at_once_and_answers_once_it_is_durable(
     assert await stored_state(world) is TradingState.ACTIVE
 
     await world.held.let(1)
-    await halt
+    await asyncio.wait_for(halt, 20)
     assert await stored_state(world) is TradingState.HALTED
     await world.held.let(None)
     with pytest.raises(FxError, match="TRADING_HALTED"):
@@ -112,7 +112,7 @@ async def test_a_halt_waits_for_no_order_that_came_after_it(world: HeldWorld) ->
     ]
     await until(lambda: len(world.held.asked) == asked + 10)
     await world.held.let(1)
-    (view,) = await halt
+    (view,) = await asyncio.wait_for(halt, 20)
     assert view.account.trading_state is TradingState.HALTED  # type: ignore[attr-defined]
     assert not any(each.done() for each in later)
     await world.held.let(None)
@@ -131,7 +131,7 @@ async def test_a_cancel_waits_for_no_order_that_came_after_it(world: HeldWorld) 
     later = [asyncio.create_task(world.place(f"k{number}", Side.BUY)) for number in range(10)]
     await until(lambda: len(world.held.asked) == asked + 11)
     await world.held.let(1)
-    assert (await cancel).status is OrderStatus.CANCELLED
+    assert (await asyncio.wait_for(cancel, 20)).status is OrderStatus.CANCELLED
     assert not any(each.done() for each in later)
     await world.held.let(None)
     await asyncio.gather(*later)
