@@ -77,6 +77,7 @@ jaeger: ## build Jaeger into .tools for the test that asks it (needs Go; takes m
 bench: $(READY) ## benchmarks, each a script that prints its figures
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m bench.mesh
+	$(BIN)/python -m bench.trading
 	for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python $$script; done
 
 lock: $(READY) ## resolve the dependencies anew into requirements/

@@ -9,7 +9,7 @@ again: the stream knows the id.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Protocol
@@ -81,6 +81,7 @@ class Outbox:
             sa.Column("traceparent", sa.String),
             sqlite_autoincrement=True,
         )
+        self._insert = self._table.insert()
 
     def append(
         self,
@@ -94,20 +95,30 @@ class Outbox:
 
         Call `OutboxRelay.wake` after the commit.
         """
-        of = current() if story is None else story
-        connection.execute(
-            self._table.insert().values(
-                type=event.DESCRIPTOR.full_name,
-                payload=event.SerializeToString(deterministic=True),
-                causation_id=causation_id or of.causation_id or None,
-                correlation_id=of.correlation_id or None,
-                traceparent=of.traceparent or None,
-            )
-        )
+        self.append_all(connection, [(event, causation_id, story)])
+
+    def append_all(
+        self, connection: sa.Connection, events: Iterable[tuple[Message, str | None, Story | None]]
+    ) -> None:
+        """The same of several events in order, each with its cause and story."""
+        rows = [_row(*each) for each in events]
+        if rows:
+            connection.execute(self._insert, rows)
 
     def store(self, database: SqliteStore) -> OutboxStore:
         """The rows of this table in an open database, for the relay."""
         return _SqliteOutbox(self._table, database)
+
+
+def _row(event: Message, causation_id: str | None, story: Story | None) -> dict[str, object]:
+    of = current() if story is None else story
+    return {
+        "type": event.DESCRIPTOR.full_name,
+        "payload": event.SerializeToString(deterministic=True),
+        "causation_id": causation_id or of.causation_id or None,
+        "correlation_id": of.correlation_id or None,
+        "traceparent": of.traceparent or None,
+    }
 
 
 class _SqliteOutbox:
@@ -207,11 +218,22 @@ class OutboxRelay:
     async def _publish_all(self) -> None:
         while rows := await self._store.unpublished(_BATCH):
             self.backlog = len(rows) if len(rows) < _BATCH else await self._store.backlog()
-            for story, members in groupby(rows, key=lambda row: row.story):
-                await self._publish(story, list(members))
+            await self._publish_batch(rows)
         self.backlog = 0
         if not self._wake.is_set():
             self._empty.set()
+
+    async def _publish_batch(self, rows: Sequence[OutboxRow]) -> None:
+        """Story by story. They are removed together: one commit a story took longer than publishing it."""
+        last = 0
+        try:
+            for story, group in groupby(rows, key=lambda row: row.story):
+                members = list(group)
+                await self._publish(story, members)
+                last = members[-1].position
+        finally:
+            if last:
+                await self._store.published(last)
 
     async def _publish(self, story: tuple[str | None, str | None, str | None], rows: list[OutboxRow]) -> None:
         crash_point("outbox.before_publish")
@@ -225,7 +247,6 @@ class OutboxRelay:
         finally:
             self._waiting = False
         self._be_full(full=False)
-        await self._store.published(rows[-1].position)
 
     async def _fail(self, failure: FxError) -> None:
         if self._failing_since is None:

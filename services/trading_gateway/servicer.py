@@ -63,7 +63,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.PlaceOrderResponse:
         terms = requests.terms(request)
         order = await self._orders.place(request.account_id, request.client_order_id, terms)
-        attached = [wire.order(each) for each in await self._orders.attached(order)]
+        attached = [wire.order(each) for each in await self._orders.attached(order, terms)]
         return pb.PlaceOrderResponse(order=wire.order(order), attached=attached)
 
     @override

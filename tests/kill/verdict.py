@@ -82,7 +82,7 @@ class Books:
 
     def _read(self, rows: Rows[Any]) -> list[Any]:
         statement = sa.select(rows.table).order_by(*rows.table.primary_key)
-        return [rows.value(dict(row)) for row in self._connection.execute(statement).mappings()]
+        return rows.read(self._connection, statement)
 
 
 def unpublished(file: Path) -> int:

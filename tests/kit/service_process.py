@@ -49,6 +49,10 @@ class ServiceProcess:
         return int(next(line["grpc_port"] for line in self.lines if line["event"] == "serving"))
 
     @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
     def http_port(self) -> int:
         return int(next(line["http_port"] for line in self.lines if line["event"] == "serving"))
 

@@ -31,8 +31,14 @@ class FlakyBus(MemoryBus):
 
     failures_before = 0
     failures_after = 0
+    accepts: int | None = None
+    """Publishes it takes before it is away; None: all."""
 
     async def publish_many(self, events: Iterable[Message], *, causation_id: str | None = None) -> None:
+        if self.accepts is not None:
+            if not self.accepts:
+                raise FxError(Kind.UNAVAILABLE, "BUS_UNAVAILABLE", "away")
+            self.accepts -= 1
         if self.failures_before:
             self.failures_before -= 1
             raise FxError(Kind.UNAVAILABLE, "BUS_UNAVAILABLE", "away")
@@ -133,6 +139,25 @@ async def test_a_lost_acknowledgement_publishes_again_and_doubles_nothing(world:
     await until(lambda: len(world.got.deliveries) == 3)
 
     assert world.got.events == [order(1), order(2), order(3)]
+
+
+async def test_what_was_published_before_a_failure_is_removed(world: World) -> None:
+    for number, correlation in enumerate(("first", "second"), 1):
+        context.correlation_id.set(correlation)
+        await world.place(number)
+    world.bus.accepts = 1
+    running = asyncio.create_task(world.relay.run())
+    await until(lambda: world.relay.stuck_s > 0)
+
+    assert await OUTBOX.store(world.store).backlog() == 1
+
+    world.bus.accepts = None
+    async with asyncio.timeout(20):
+        await world.relay.settled()
+    running.cancel()
+    await asyncio.wait((running,))
+    await until(lambda: len(world.got.deliveries) == 2)
+    assert world.got.events == [order(1), order(2)]
 
 
 async def test_rows_of_an_earlier_process_are_published_at_start(world: World) -> None:

@@ -1,18 +1,20 @@
 """Flat dataclasses as table rows and back: one column a field, whole numbers, text and booleans only.
 
 Amounts are whole numbers in INTEGER columns (64 bit), enums their text, tuples JSON text; no column is REAL.
+Statements are made once, with the table: making one takes longer than the database does with it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import sqlite
 
 T = TypeVar("T")
 
@@ -23,38 +25,57 @@ class Rows(Generic[T]):
     def __init__(self, kind: type[T], name: str, key: tuple[str, ...], metadata: sa.MetaData) -> None:
         """`key`: the fields of the primary key."""
         self._kind = kind
-        self._types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
+        types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
         self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
         columns = [
             sa.Column(
                 each,
-                _COLUMNS[self._types[each][0]],
+                _COLUMNS[types[each][0]],
                 primary_key=each in key,
-                nullable=self._types[each][1],
+                nullable=types[each][1],
                 autoincrement=False,
                 server_default=_default(kind, each),
             )
             for each in self._names
         ]
+        self._readers = [_reader(types[each][0], types[each][2]) for each in self._names]
         self.table = sa.Table(name, metadata, *columns)
+        self._insert = sa.insert(self.table)
+        self._upsert = upsert(self.table)
 
-    def row(self, value: T) -> dict[str, Any]:
-        """The row of a value."""
+    def add(self, connection: sa.Connection, values: Iterable[T]) -> None:
+        """Insert new rows."""
+        content = [self._row(each) for each in values]
+        if content:
+            connection.execute(self._insert, content)
+
+    def put(self, connection: sa.Connection, values: Iterable[T]) -> None:
+        """Insert rows, or replace those with their keys."""
+        content = [self._row(each) for each in values]
+        if content:
+            connection.execute(self._upsert, content)
+
+    def read(
+        self, connection: sa.Connection, statement: sa.Select[Any], given: Mapping[str, Any] | None = None
+    ) -> list[T]:
+        """The values of the rows that a select of the whole table finds; `given` binds its parameters."""
+        rows = connection.execute(statement, given)
+        return [self._value(row) for row in rows]
+
+    def _value(self, row: Iterable[Any]) -> T:
+        cells = zip(self._readers, row, strict=True)
+        return self._kind(*[stored if read is None else read(stored) for read, stored in cells])
+
+    def _row(self, value: T) -> dict[str, Any]:
         return {name: _stored(getattr(value, name)) for name in self._names}
 
-    def value(self, row: Mapping[str, Any]) -> T:
-        """The value of a row."""
-        return self._kind(**{name: self._read(name, row[name]) for name in self._names})
 
-    def _read(self, name: str, stored: Any) -> Any:
-        if stored is None:
-            return None
-        kind, _, full = self._types[name]
-        if kind is Enum:
-            return full(stored)
-        if kind is tuple:
-            return _tuples(json.loads(stored))
-        return stored
+def upsert(table: sa.Table) -> sa.Insert:
+    """A statement that inserts a row, or replaces the one with its key."""
+    statement = sqlite.insert(table)
+    keys = [each.name for each in table.primary_key]
+    others = {each.name: statement.excluded[each.name] for each in table.columns if each.name not in keys}
+    return statement.on_conflict_do_update(index_elements=keys, set_=others)
 
 
 _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
@@ -88,6 +109,16 @@ def _plain_type(hint: Any) -> tuple[type, bool, Any]:
     if hint not in _COLUMNS:
         raise TypeError(f"no column for {hint}")
     return hint, nullable, hint
+
+
+def _reader(kind: type, full: Any) -> Callable[[Any], Any] | None:
+    """Makes the value of what a column holds; None where that is the value."""
+    if kind is Enum:
+        members: dict[str | None, Any] = {each.value: each for each in full} | {None: None}
+        return members.__getitem__
+    if kind is tuple:
+        return lambda stored: None if stored is None else _tuples(json.loads(stored))
+    return None
 
 
 def _stored(value: Any) -> Any:

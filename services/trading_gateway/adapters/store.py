@@ -8,24 +8,25 @@ that was applied after it fails too, and the books are built again from what is 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy.dialects import sqlite
 
 from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.runtime.store import SqliteStore
 from services.tracing import Story
 from services.trading_gateway import wire
-from services.trading_gateway.adapters.rows import Rows
+from services.trading_gateway.adapters.rows import Rows, upsert
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Standing
 from services.trading_gateway.domain.book import Saved
 from services.trading_gateway.domain.changes import Answered, Changes, Decision, JournalEntry
+from services.trading_gateway.domain.events import Event
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import Signal
@@ -33,10 +34,12 @@ from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.transactions import Transaction
-from services.trading_gateway.domain.values import FINAL_STATUSES
+from services.trading_gateway.domain.values import FINAL_STATUSES, OrderStatus
 from services.trading_gateway.ports import FillQuery, OrderQuery, Told
 
 T = TypeVar("T")
+_WORKING = [each.value for each in OrderStatus if each not in FINAL_STATUSES]
+"""Asked for by name, so that an index finds them: orders that are over are as many as the years make them."""
 
 
 class SqliteTradingStore:
@@ -45,6 +48,14 @@ class SqliteTradingStore:
     def __init__(self, database: SqliteStore, schema: Schema) -> None:
         self._database = database
         self._schema = schema
+        self._add_transactions = sa.insert(schema.transactions)
+        self._put_session, self._put_feed, self._put_standing = (
+            upsert(each) for each in (schema.sessions, schema.feeds, schema.standing)
+        )
+        self._add_story = sqlite.insert(schema.stories).on_conflict_do_nothing()
+        self._last_entry = sa.select(sa.func.max(schema.journal.table.c.number))
+        orders = schema.orders.table
+        self._by_id = sa.select(orders).where(orders.c.order_id == sa.bindparam("wanted"))
 
     async def commit(self, changes: Changes, told: Told) -> None:
         """One transaction. Raises FxError UNAVAILABLE `STORE_UNAVAILABLE` when an earlier commit failed."""
@@ -59,10 +70,8 @@ class SqliteTradingStore:
             self._schema.orders.table.c,
             self._schema.signals.table.c,
         )
-        working = sa.select(orders.order_id).where(
-            orders.status.not_in([each.value for each in FINAL_STATUSES])
-        )
-        undecided = sa.select(signals.signal_id).where(~signals.decided)
+        working = sa.select(orders.order_id).where(orders.status.in_(_WORKING))
+        undecided = sa.select(signals.signal_id).where(signals.decided == sa.false())
         wanted = sa.select(table).where(table.c.key.in_(working.union_all(undecided)))
         return await self._database.read(
             lambda connection: {row[0]: Story(*row[1:]) for row in connection.execute(wanted)}
@@ -74,8 +83,7 @@ class SqliteTradingStore:
 
     async def order(self, order_id: str) -> Order | None:
         """Any order ever placed."""
-        table = self._schema.orders.table
-        found = await self._read(self._schema.orders, sa.select(table).where(table.c.order_id == order_id))
+        found = await self._read(self._schema.orders, self._by_id, {"wanted": order_id})
         return found[0] if found else None
 
     async def executions(self, order_id: str) -> Sequence[str]:
@@ -172,36 +180,58 @@ class SqliteTradingStore:
     def _write(self, connection: sa.Connection, changes: Changes, told: Told) -> None:
         schema = self._schema
         self._check_sequence(connection, changes)
-        _add(connection, schema.journal, changes.journal)
+        schema.journal.add(connection, changes.journal)
         crash_point("trading.journaled", *changes.inputs)
-        _upsert(connection, schema.orders, changes.orders.values())
-        _upsert(connection, schema.positions, changes.positions.values())
-        _upsert(connection, schema.accounts, changes.accounts.values())
-        _add(connection, schema.fills, changes.fills)
-        _add(connection, schema.ledger, changes.ledger)
-        _add_transactions(connection, schema.transactions, changes.transactions)
-        _upsert(connection, schema.limits, changes.limits.values())
-        _upsert(connection, schema.cursors, changes.cursors.values())
-        _add(connection, schema.limit_changes, changes.limit_changes)
-        _add(connection, schema.decisions, changes.decisions)
-        _upsert(connection, schema.signals, changes.signals.values())
-        _add(connection, schema.answers, changes.answers)
-        for session in changes.sessions.values():
-            _put(connection, schema.sessions, {"session_id": session.session_id}, plain.dump(session))
-        for (scope, symbol), state in changes.feeds.items():
-            _put(connection, schema.feeds, {"scope": scope, "symbol": symbol}, plain.dump(state))
-        if changes.standing is not None:
-            _put(connection, schema.standing, {"of": "all"}, plain.dump(changes.standing))
-        for key, story in told.stories.items():
-            _add_story(connection, schema.stories, key, story)
+        schema.orders.put(connection, changes.orders.values())
+        schema.positions.put(connection, changes.positions.values())
+        schema.accounts.put(connection, changes.accounts.values())
+        schema.fills.add(connection, changes.fills)
+        schema.ledger.add(connection, changes.ledger)
+        self._write_transactions(connection, changes.transactions)
+        schema.limits.put(connection, changes.limits.values())
+        schema.cursors.put(connection, changes.cursors.values())
+        schema.limit_changes.add(connection, changes.limit_changes)
+        schema.decisions.add(connection, changes.decisions)
+        schema.signals.put(connection, changes.signals.values())
+        schema.answers.add(connection, changes.answers)
+        self._write_markets(connection, changes)
+        stories = [{"key": key, **asdict(story)} for key, story in told.stories.items()]
+        if stories:
+            connection.execute(self._add_story, stories)
         crash_point("trading.rows_written", *changes.inputs)
-        for event, cause, of in zip(changes.events, wire.causes(changes.events), told.events, strict=True):
-            schema.outbox.append(connection, wire.event(event), cause, of)
+        self._write_events(connection, changes.events, told.events)
         crash_point("trading.events_written", *changes.inputs)
+
+    def _write_transactions(self, connection: sa.Connection, values: Sequence[Transaction]) -> None:
+        rows = [
+            {"account_id": each.account_id, "number": each.number, "body": plain.dump(each)}
+            for each in values
+        ]
+        if rows:
+            connection.execute(self._add_transactions, rows)
+
+    def _write_markets(self, connection: sa.Connection, changes: Changes) -> None:
+        for session in changes.sessions.values():
+            row = {"session_id": session.session_id, "body": plain.dump(session)}
+            connection.execute(self._put_session, row)
+        feeds = [
+            {"scope": scope, "symbol": symbol, "body": plain.dump(state)}
+            for (scope, symbol), state in changes.feeds.items()
+        ]
+        if feeds:
+            connection.execute(self._put_feed, feeds)
+        if changes.standing is not None:
+            connection.execute(self._put_standing, {"of": "all", "body": plain.dump(changes.standing)})
+
+    def _write_events(
+        self, connection: sa.Connection, told: Sequence[Event], stories: Sequence[Story | None]
+    ) -> None:
+        events = zip(map(wire.event, told), wire.causes(told), stories, strict=True)
+        self._schema.outbox.append_all(connection, events)
 
     def _check_sequence(self, connection: sa.Connection, changes: Changes) -> None:
         """Nothing may follow a commit that failed: the books it rests on were never stored."""
-        last = self._last(connection, self._schema.journal)
+        last = connection.execute(self._last_entry).scalar_one() or 0
         if changes.follows != last:
             detail = f"a commit before this one failed: the journal ends at {last}, not {changes.follows}"
             raise FxError(Kind.UNAVAILABLE, "STORE_UNAVAILABLE", detail, retry_after_s=1.0)
@@ -211,22 +241,22 @@ class SqliteTradingStore:
     def _load(self, connection: sa.Connection) -> Saved:
         schema = self._schema
         orders, fills, signals = schema.orders.table, schema.fills.table, schema.signals.table
-        final = [each.value for each in FINAL_STATUSES]
-        working = sa.select(orders).where(orders.c.status.not_in(final))
+        working = sa.select(orders).where(orders.c.status.in_(_WORKING))
         executions = (
             sa.select(fills.c.order_id, fills.c.execution_id)
             .join(orders, orders.c.order_id == fills.c.order_id)
-            .where(orders.c.status.not_in(final))
+            .where(orders.c.status.in_(_WORKING))
         )
         # A row keeps its rowid when it is decided about: the order in which signals came.
-        undecided = sa.select(signals).where(~signals.c.decided).order_by(sa.literal_column("rowid"))
+        waiting = signals.c.decided == sa.false()
+        undecided = sa.select(signals).where(waiting).order_by(sa.literal_column("rowid"))
         counts = sa.select(signals.c.session_id, sa.func.count()).group_by(signals.c.session_id)
         return Saved(
-            accounts=tuple(_values(connection, schema.accounts, sa.select(schema.accounts.table))),
+            accounts=tuple(schema.accounts.read(connection, sa.select(schema.accounts.table))),
             standing=self._standing(connection),
-            orders=tuple(_values(connection, schema.orders, working)),
+            orders=tuple(schema.orders.read(connection, working)),
             executions=tuple((row[0], row[1]) for row in connection.execute(executions)),
-            positions=tuple(_values(connection, schema.positions, sa.select(schema.positions.table))),
+            positions=tuple(schema.positions.read(connection, sa.select(schema.positions.table))),
             sessions=tuple(
                 plain.load(Session, row.body) for row in connection.execute(sa.select(schema.sessions))
             ),
@@ -235,8 +265,8 @@ class SqliteTradingStore:
             ),
             signal_counts=tuple((row[0], row[1]) for row in connection.execute(counts)),
             undecided=tuple(plain.load(Signal, row.body) for row in connection.execute(undecided)),
-            limits=tuple(_values(connection, schema.limits, sa.select(schema.limits.table))),
-            cursors=tuple(_values(connection, schema.cursors, sa.select(schema.cursors.table))),
+            limits=tuple(schema.limits.read(connection, sa.select(schema.limits.table))),
+            cursors=tuple(schema.cursors.read(connection, sa.select(schema.cursors.table))),
             limit_change_number=self._last(connection, schema.limit_changes),
             order_number=self._last(connection, schema.orders),
             fill_number=self._last(connection, schema.fills),
@@ -252,8 +282,10 @@ class SqliteTradingStore:
         last: int | None = connection.execute(sa.select(sa.func.max(rows.table.c.number))).scalar_one()
         return last or 0
 
-    async def _read(self, rows: Rows[T], statement: sa.Select[Any]) -> list[T]:
-        return await self._database.read(lambda connection: _values(connection, rows, statement))
+    async def _read(
+        self, rows: Rows[T], statement: sa.Select[Any], given: Mapping[str, Any] | None = None
+    ) -> list[T]:
+        return await self._database.read(lambda connection: rows.read(connection, statement, given))
 
     async def _page(
         self, rows: Rows[T], conditions: list[sa.ColumnElement[bool]], before: int | None, limit: int
@@ -264,39 +296,3 @@ class SqliteTradingStore:
         return await self._read(
             rows, sa.select(rows.table).where(*conditions).order_by(number.desc()).limit(limit)
         )
-
-
-def _values(connection: sa.Connection, rows: Rows[T], statement: sa.Select[Any]) -> list[T]:
-    return [rows.value(dict(row)) for row in connection.execute(statement).mappings()]
-
-
-def _add(connection: sa.Connection, rows: Rows[T], values: Sequence[T]) -> None:
-    if values:
-        connection.execute(sa.insert(rows.table), [rows.row(each) for each in values])
-
-
-def _add_transactions(connection: sa.Connection, table: sa.Table, values: Sequence[Transaction]) -> None:
-    if values:
-        rows = [
-            {"account_id": each.account_id, "number": each.number, "body": plain.dump(each)}
-            for each in values
-        ]
-        connection.execute(sa.insert(table), rows)
-
-
-def _upsert(connection: sa.Connection, rows: Rows[T], values: Any) -> None:
-    content = [rows.row(each) for each in values]
-    if content:
-        statement = insert(rows.table)
-        keys = [each.name for each in rows.table.primary_key]
-        others = {name: statement.excluded[name] for name in content[0] if name not in keys}
-        connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), content)
-
-
-def _add_story(connection: sa.Connection, table: sa.Table, key: str, story: Story) -> None:
-    connection.execute(insert(table).values(key=key, **asdict(story)).on_conflict_do_nothing())
-
-
-def _put(connection: sa.Connection, table: sa.Table, key: dict[str, str], body: str) -> None:
-    statement = insert(table).values(**key, body=body)
-    connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_={"body": body}))

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from services.errors import FxError, Kind
 from services.trading_gateway.domain import valuation
@@ -25,8 +24,9 @@ from services.trading_gateway.domain.markets import Markets, Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.rules import Rules
+from services.trading_gateway.domain.values import Side
+from services.trading_gateway.domain.working import Working
 
-K = TypeVar("K")
 FINISHED_KEPT = 4_000
 """Orders that are over and stay in memory; older ones are read from the store when something comes late for
 them.
@@ -87,13 +87,7 @@ class Book:
         for position in saved.positions:
             self._note_open(position)
         self.orders: dict[str, Order] = {each.order_id: each for each in saved.orders}
-        # By market and id, in the order of placing, which is the order of insertion.
-        self._working: dict[tuple[str, str], dict[str, Order]] = {}
-        # Those that are not over, by parent and by link.
-        self._children: dict[str, dict[str, None]] = {}
-        self._linked: dict[tuple[str, str], dict[str, None]] = {}
-        for order in sorted(saved.orders, key=lambda each: each.number):
-            self._note_working(order)
+        self._working = Working(saved.orders)
         self.order_number = saved.order_number
         self.fill_number = saved.fill_number
         self.limit_change_number = saved.limit_change_number
@@ -162,14 +156,12 @@ class Book:
 
     def put_order(self, order: Order, step: OrderStep | None = None) -> Order:
         """Keep the next revision of an order, and publish it when the step has an event."""
+        self._working.keep(self.orders.get(order.order_id), order)
         self.orders[order.order_id] = self.changes.orders[order.order_id] = order
         if step is not None:
             self.tell(OrderChanged(step, order))
         if order.final:
-            self._note_over(order)
             self._finished[order.order_id] = None
-        else:
-            self._note_working(order)
         return order
 
     def adopt(self, order: Order, executions: Iterable[str]) -> None:
@@ -188,18 +180,15 @@ class Book:
 
     def lane(self, scope: str, symbol: str) -> dict[str, Order]:
         """Orders of one market that are not over, by id, in the order of placing."""
-        return self._working.setdefault((scope, symbol), {})
+        return self._working.lane(scope, symbol)
 
     def working(self, account_id: str = "", symbol: str = "") -> list[Order]:
         """Orders that are not over, in the order of placing; empty arguments take all."""
-        found = [
-            each
-            for (_, of), lane in self._working.items()
-            if not symbol or of == symbol
-            for each in lane.values()
-            if not account_id or each.account_id == account_id
-        ]
-        return sorted(found, key=lambda each: each.number)
+        return self._working.of(account_id, symbol)
+
+    def adding(self, account_id: str, symbol: str, side: Side) -> int:
+        """Raw size that orders of an account on one side may still add to its position."""
+        return self._working.adding(account_id, symbol, side)
 
     def on_paper(self, order: Order) -> bool:
         """True where the engine's own venue works an order."""
@@ -216,12 +205,15 @@ class Book:
 
     def children(self, of: str) -> list[Order]:
         """Orders that are not over and work for the fills of this one, in the order of placing."""
-        return [self.orders[each] for each in self._children.get(of, ())]
+        return self._working.children(of)
 
     def linked(self, order: Order) -> list[Order]:
         """Orders that are not over and share their size with this one, in the order of placing."""
-        found = self._linked.get((order.account_id, order.link_id), ()) if order.link_id else ()
-        return [self.orders[each] for each in found if each != order.order_id]
+        return self._working.linked(order)
+
+    def reducing(self, account_id: str, symbol: str) -> list[Order]:
+        """Orders that are not over and may only reduce a position, in the order of placing."""
+        return self._working.reducing(account_id, symbol)
 
     def reducible(self, order: Order) -> int:
         """How much of an order may fill: all of it, or for a reduce-only order what there is to reduce."""
@@ -229,18 +221,6 @@ class Book:
             return order.remaining
         position = self.position(order.account_id, order.symbol).size
         return abs(position) if position * order.side.sign < 0 else 0
-
-    def _note_working(self, order: Order) -> None:
-        self.lane(order.scope, order.symbol)[order.order_id] = order
-        if order.parent_id:
-            self._children.setdefault(order.parent_id, {})[order.order_id] = None
-        if order.link_id:
-            self._linked.setdefault((order.account_id, order.link_id), {})[order.order_id] = None
-
-    def _note_over(self, order: Order) -> None:
-        self.lane(order.scope, order.symbol).pop(order.order_id, None)
-        _leave(self._children, order.parent_id, order.order_id)
-        _leave(self._linked, (order.account_id, order.link_id), order.order_id)
 
     def next_order_number(self) -> int:
         """1, 2, 3 …"""
@@ -315,12 +295,3 @@ class Book:
         """What changed since the last call, for one transaction."""
         taken, self.changes = self.changes, Changes()
         return taken
-
-
-def _leave(families: dict[K, dict[str, None]], key: K, order_id: str) -> None:
-    """Empty families go: their keys are as many as orders."""
-    family = families.get(key)
-    if family is not None:
-        family.pop(order_id, None)
-        if not family:
-            del families[key]

@@ -167,8 +167,8 @@ def _withdraw_needless(book: Book, filled: Order, time_ns: int) -> None:
     """Reduce-only orders of a position that a fill has closed or turned, but for those whose parent may still
     open it again.
     """
-    for each in book.working(filled.account_id, filled.symbol):
-        if each.reduce_only and each.order_id != filled.order_id and not book.reducible(each):
+    for each in book.reducing(filled.account_id, filled.symbol):
+        if each.order_id != filled.order_id and not book.reducible(each):
             if each.status is OrderStatus.HELD or not _parent_over(book, each) or not _cancellable(each):
                 continue
             withdraw(book, each, time_ns, "POSITION_CLOSED", "the position it was to reduce is closed")

@@ -128,7 +128,7 @@ def reducible(case: Situation) -> Refusal | None:
 def collar(case: Situation) -> Refusal | None:
     """A price or distance far from the market is a typing error."""
     quote, terms = case.quote, case.terms
-    if quote is None:
+    if quote is None or not (terms.limit or terms.stop or terms.trail or terms.attached):
         return None
     reference, _ = takes_from(terms.side, quote)
     limit = case.limits.price_collar
@@ -149,6 +149,8 @@ def collar(case: Situation) -> Refusal | None:
 def attached(case: Situation) -> Refusal | None:
     """A take-profit lies where the order's position wins, a stop-loss where it loses."""
     terms, sign = case.terms, case.terms.side.sign
+    if not terms.attached:
+        return None
     entry = case.price_text(case.price)
     win = None if terms.take_profit is None else terms.take_profit.price
     loss = None if terms.stop_loss is None else terms.stop_loss.price

@@ -79,7 +79,7 @@ class Rates(Mapping[str, RateQuote]):
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
-        self._direct: dict[tuple[str, str], tuple[Feed, bool]] = {}
+        self._direct: dict[tuple[str, str], tuple[Feed, bool, int]] = {}
         self._steps: dict[tuple[str, str, Way], tuple[object, tuple[int, int] | None]] = {}
 
     def add(self, feed: Feed) -> None:
@@ -100,21 +100,21 @@ class Rates(Mapping[str, RateQuote]):
         direct = self._direct.get((source, to)) or self._find(source, to)
         if direct is None:
             return self._by_steps(source, to, way)
-        feed, inverse = direct
+        feed, inverse, scale = direct
         good = feed.state.good
         if good is None:
             return self._by_steps(source, to, way)
         price = good.bid if (way is Way.SELL) != inverse else good.ask
-        scale = power_of_ten(feed.instrument.digits)
         return (scale, price) if inverse else (price, scale)
 
-    def _find(self, source: str, to: str) -> tuple[Feed, bool] | None:
-        """The feed of the pair itself, and whether it is quoted the other way round."""
+    def _find(self, source: str, to: str) -> tuple[Feed, bool, int] | None:
+        """The feed of the pair itself, whether it is quoted the other way round, and its scale."""
         for symbol, inverse in ((source + to, False), (to + source, True)):
             feed = self._feeds.get(symbol)
             if feed is not None and feed.state.good is not None:
-                self._direct[source, to] = feed, inverse
-                return feed, inverse
+                direct = feed, inverse, power_of_ten(feed.instrument.digits)
+                self._direct[source, to] = direct
+                return direct
         return None
 
     def _by_steps(self, source: str, to: str, way: Way) -> tuple[int, int] | None:

@@ -61,6 +61,11 @@ class Terms:
         """What a full fill does to the position."""
         return self.side.sign * self.size
 
+    @property
+    def attached(self) -> bool:
+        """True with a take-profit or stop-loss."""
+        return self.take_profit is not None or self.stop_loss is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Order:

@@ -7,16 +7,20 @@ other. A float is refused, so none can slip into a stored amount.
 from __future__ import annotations
 
 import json
+from collections.abc import Callable, Hashable
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import lru_cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, TypeAlias, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from services.errors import VALIDATION_FAILED, invalid_field
 
 _COLUMN = range(-(2**63), 2**63)
 """What a column holds of whole numbers."""
+_AS_IT_IS = (bool, int, str)
+_SHORT = (str, Enum)
+"""Neither a number nor made of parts."""
 T = TypeVar("T")
 
 
@@ -27,7 +31,7 @@ def dump(value: object) -> str:
 
 def load(cls: type[T], text: str) -> T:
     """The dataclass of which `dump` made this text. Raises ValueError for anything else."""
-    loaded: T = _value(cls, json.loads(text))
+    loaded: T = _reader(cast("Hashable", cls))(json.loads(text))
     return loaded
 
 
@@ -44,40 +48,60 @@ def require_storable(value: object) -> None:
 def _unstorable(value: object) -> str | None:
     if isinstance(value, int):
         return None if value in _COLUMN else ""
+    if value is None or isinstance(value, _SHORT):
+        return None
     parts: list[tuple[str, object]] = []
     if isinstance(value, tuple):
         parts = [(f"[{index}]", each) for index, each in enumerate(value)]
-    elif is_dataclass(value):
-        parts = [(f".{each.name}", getattr(value, each.name)) for each in fields(value)]
-    found = ((name, _unstorable(each)) for name, each in parts)
-    return next((name + deeper for name, deeper in found if deeper is not None), None)
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = [(f".{name}", getattr(value, name)) for name in _names(type(value))]
+    for name, each in parts:
+        deeper = _unstorable(each)
+        if deeper is not None:
+            return name + deeper
+    return None
 
 
 def _plain(value: object) -> object:
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, _AS_IT_IS):
         return value
     if isinstance(value, Enum):
         return value.value
     if isinstance(value, tuple):
         return [_plain(each) for each in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        return {name: _plain(getattr(value, name)) for name in _names(type(value))}
     raise ValueError(f"not a stored kind of value: {type(value).__name__}")
 
 
-def _value(kind: Any, plain: Any) -> Any:
+_Reader: TypeAlias = Callable[[Any], Any]
+
+
+@lru_cache(maxsize=512)
+def _reader(kind: Any) -> _Reader:
+    """Makes values of one kind from plain data. Looking at the kind takes longer than reading: done once."""
     origin = get_origin(kind)
     if origin in (Union, UnionType):
-        return None if plain is None else _value(_some(kind), plain)
+        some = _reader(_some(kind))
+        return lambda plain: None if plain is None else some(plain)
     if origin is tuple:
-        inner = get_args(kind)
-        kinds = [inner[0]] * len(plain) if inner[-1] is Ellipsis else inner
-        return tuple(_value(each, part) for each, part in zip(kinds, plain, strict=True))
+        return _tuple_reader(*get_args(kind))
     if isinstance(kind, type) and is_dataclass(kind):
-        hints = _hints(kind)
-        return kind(**{name: _value(hints[name], part) for name, part in plain.items()})
+        parts = {name: _reader(hint) for name, hint in get_type_hints(kind).items()}
+        return lambda plain: kind(**{name: parts[name](part) for name, part in plain.items()})
     if isinstance(kind, type) and issubclass(kind, Enum):
-        return kind(plain)
+        return kind
+    return lambda plain: _exactly(kind, plain)
+
+
+def _tuple_reader(*kinds: Any) -> _Reader:
+    readers = [_reader(each) for each in kinds if each is not Ellipsis]
+    if kinds[-1] is Ellipsis:
+        return lambda plain: tuple(readers[0](part) for part in plain)
+    return lambda plain: tuple(read(part) for read, part in zip(readers, plain, strict=True))
+
+
+def _exactly(kind: type, plain: object) -> object:
     if type(plain) is not kind:
         raise ValueError(f"expected {kind}, not {plain!r}")
     return plain
@@ -90,5 +114,5 @@ def _some(kind: Any) -> Any:
 
 
 @lru_cache(maxsize=64)
-def _hints(kind: type) -> dict[str, Any]:
-    return get_type_hints(kind)
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(each.name for each in fields(kind))

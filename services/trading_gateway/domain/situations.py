@@ -17,6 +17,7 @@ from services.trading_gateway.domain.orders import Terms
 from services.trading_gateway.domain.positions import reduces
 from services.trading_gateway.domain.valuation import Valued, valued
 from services.trading_gateway.domain.values import OrderOrigin, Side
+from services.trading_gateway.domain.working import adds
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +81,10 @@ def situation(
     held: bool = False,
 ) -> Situation:
     """What the checks look at. `besides` names an order not to be counted as working (one being amended)."""
-    resting = sum(
-        each.side.sign * each.remaining
-        for each in book.lane(account.session_id, terms.symbol).values()
-        if each.side is terms.side
-        and each.account_id == account.account_id
-        and each.order_id != besides
-        and not each.reduce_only
-    )
+    resting = book.adding(account.account_id, terms.symbol, terms.side)
+    if besides:
+        resting -= adds(book.order(besides))
+    resting *= terms.side.sign
     position, of = book.position(account.account_id, terms.symbol).size, instrument(terms.symbol)
     feed = book.markets.feed(account.session_id, terms.symbol)
     quote, added = None if feed is None else feed.state.quote, resting + terms.signed_size

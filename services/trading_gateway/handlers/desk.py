@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import contextvars
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from structlog.typing import FilteringBoundLogger
 
@@ -109,7 +109,7 @@ class Desk:
         self._pulse = FeedPulse()
         self._queue: deque[tuple[contextvars.Context, Changes, Told, asyncio.Future[None]]] = deque()
         self._commits: set[asyncio.Future[None]] = set()
-        self._settling: set[asyncio.Future[None]] = set()
+        self._settling: set[asyncio.Future[Any]] = set()
         self._waiters: list[asyncio.Future[None]] = []
         self._answers: OrderedDict[str, Answered] = OrderedDict()
 
@@ -175,8 +175,9 @@ class Desk:
             raise
         crash_point("trading.applied", *engine.book.changes.inputs)
 
-    async def settle(self) -> None:
-        """Commit what changed, give durable requests to the venue, and so on until nothing is left to do.
+    async def settle(self) -> Mapping[str, Order]:
+        """Commit what changed, give durable requests to the venue, and so on until nothing is left to do: the
+        orders that changed, as last committed here.
 
         Call it right after the step, with nothing awaited in between. Goes on to its end when the caller is
         cancelled. Raises FxError when the store fails; nothing that was not committed has had an effect.
@@ -187,7 +188,8 @@ class Desk:
             task = asyncio.create_task(self._settle(engine, changes, self._enqueue(changes)))
             self._settling.add(task)
             task.add_done_callback(self._settled)
-            await asyncio.shield(task)
+            return await asyncio.shield(task)
+        return {}
 
     async def durable(self) -> None:
         """Return once all that was applied before this call is committed and the venue has answered.
@@ -276,12 +278,15 @@ class Desk:
 
     # Inside
 
-    async def _settle(self, engine: Engine, changes: Changes, committed: asyncio.Future[None]) -> None:
-        inputs = changes.inputs
+    async def _settle(
+        self, engine: Engine, changes: Changes, committed: asyncio.Future[None]
+    ) -> Mapping[str, Order]:
+        inputs, orders = changes.inputs, dict[str, Order]()
         while changes:
             await committed
+            orders.update(changes.orders)
             if engine is not self._engine:
-                return  # rebuilt meanwhile: the new engine sends what was on its way
+                return orders  # rebuilt meanwhile: the new engine sends what was on its way
             crash_point("trading.before_venue", *changes.asked)
             with self._in_doubt():
                 engine.deliver(changes.requests)
@@ -293,6 +298,7 @@ class Desk:
         if not self._commits:
             engine.book.forget_finished()
         crash_point("trading.settled", *inputs)
+        return orders
 
     def _enqueue(self, changes: Changes) -> asyncio.Future[None]:
         """Commit after everything enqueued before; the future is done when it is durable."""
@@ -348,7 +354,7 @@ class Desk:
         self._engine = None
         self._broken.set()
 
-    def _settled(self, done: asyncio.Future[None]) -> None:
+    def _settled(self, done: asyncio.Future[Any]) -> None:
         self._settling.discard(done)
         self._commits.discard(done)
         if not done.cancelled():

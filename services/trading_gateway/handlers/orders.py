@@ -157,10 +157,13 @@ class Orders:
             raise FxError(Kind.NOT_FOUND, "UNKNOWN_ORDER", f"no order {wanted}")
         return found
 
-    async def attached(self, order: Order) -> list[Order]:
-        """The take-profit and stop-loss that were placed with an order."""
-        keys = take_profit_client_order_id, stop_loss_client_order_id
-        ids = [order_id(order.account_id, key(order.order_id)) for key in keys]
+    async def attached(self, order: Order, asked: Terms) -> list[Order]:
+        """The take-profit and stop-loss that were placed with an order, which was asked for so."""
+        keys = (
+            (asked.take_profit, take_profit_client_order_id),
+            (asked.stop_loss, stop_loss_client_order_id),
+        )
+        ids = [order_id(order.account_id, key(order.order_id)) for leg, key in keys if leg is not None]
         found = [await self._desk.store.order(each) for each in ids]
         return [each for each in found if each is not None]
 
@@ -275,8 +278,8 @@ class Orders:
                 raise FxError(Kind.FAILED_PRECONDITION, away.reason, away.detail)
             placed = engine.place(asked)
             risk.note(outcome=placed.reason or "PASSED")
-        await self._desk.settle()
-        return _taken(await self.get(placed.order_id))
+        orders = await self._desk.settle()
+        return _taken(orders[placed.order_id])
 
     async def _again(self, first: Order, terms: Terms | None) -> Order:
         """The answer to a repeated request: the order it placed, or the refusal it got."""

@@ -6,6 +6,7 @@ forbid it to add. At the end the journal and the ticks give everything again, by
 
 from __future__ import annotations
 
+import itertools
 from fractions import Fraction
 
 from hypothesis import settings
@@ -136,6 +137,20 @@ class Trading(RuleBasedStateMachine):
             assert account.balance - account.deposited == (
                 account.realised - account.commission + account.financing
             )
+
+    @invariant()
+    def open_orders_are_found_as_they_are(self) -> None:
+        book = self.floor.engine.book
+        at_work = sorted(
+            (each for each in book.orders.values() if not each.final), key=lambda each: each.number
+        )
+        assert book.working() == at_work
+        for account, symbol, side in itertools.product(book.accounts, self.prices, Side):
+            of = [each for each in at_work if (each.account_id, each.symbol) == (account, symbol)]
+            reducing = [each for each in of if each.reduce_only]
+            assert book.reducing(account, symbol) == reducing
+            adding = (each.remaining for each in of if each.side is side and each not in reducing)
+            assert book.adding(account, symbol, side) == sum(adding)
 
     def teardown(self) -> None:
         """The journal gives it all again."""

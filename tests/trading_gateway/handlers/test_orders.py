@@ -235,13 +235,13 @@ async def test_a_family_of_orders_outlives_restarts_at_every_stage(world: World)
     entry = await world.orders.place("demo", "entry", wanted)
     await world.restart()
     await world.announce()
-    assert {each.status for each in await world.orders.attached(entry)} == {OrderStatus.HELD}
+    assert {each.status for each in await world.orders.attached(entry, wanted)} == {OrderStatus.HELD}
 
     await world.tick(("1.09980", "1.09990"), sizes=(1, 4_000))
     await world.restart()
     await world.announce()
     await world.tick(("1.09980", "1.09990"))
-    legs = await world.orders.attached(entry)
+    legs = await world.orders.attached(entry, wanted)
     assert [(each.status, each.size) for each in legs] == [(OrderStatus.ACCEPTED, 10_000_00)] * 2
 
     await world.restart()
@@ -249,10 +249,10 @@ async def test_a_family_of_orders_outlives_restarts_at_every_stage(world: World)
     await world.tick(("1.10090", "1.10100"), sizes=(3_000, 1))
     await world.restart()
     await world.announce()
-    taken, left = await world.orders.attached(entry)
+    taken, left = await world.orders.attached(entry, wanted)
     assert (taken.filled, left.size, left.status) == (3_000_00, 7_000_00, OrderStatus.ACCEPTED)
     await world.tick(("1.09890", "1.09900"))
-    taken, left = await world.orders.attached(entry)
+    taken, left = await world.orders.attached(entry, wanted)
     assert (taken.status, left.filled) == (OrderStatus.CANCELLED, 7_000_00)
     assert world.desk.engine.book.position("demo", "EURUSD").flat
     assert not world.desk.engine.book.working()

@@ -269,10 +269,11 @@ async def test_a_fill_that_comes_long_after_the_end_is_booked(far: VenueWorld) -
 async def test_a_bracket_is_released_to_the_venue_by_the_fill_of_its_entry(far: VenueWorld) -> None:
     legs = Typed("1.09990", take_profit=TypedLeg("1.10500"), stop_loss=TypedLeg("1.09500"))
     far.desk.heard()
-    entry = await far.orders.place(ACCOUNT, "k1", terms("EURUSD", Side.BUY, OrderType.LIMIT, "10000", legs))
+    asked = terms("EURUSD", Side.BUY, OrderType.LIMIT, "10000", legs)
+    entry = await far.orders.place(ACCOUNT, "k1", asked)
     await far.soon(far.is_(entry, S.ACCEPTED))
     assert far.far.sent == [("submit", entry.order_id)]
-    profit, stop = await far.orders.attached(entry)
+    profit, stop = await far.orders.attached(entry, asked)
     await far.tick(("1.09980", "1.09990"), sizes=PLENTY)
     await far.soon(far.is_(profit, S.ACCEPTED))
     await far.soon(far.is_(stop, S.ACCEPTED))

@@ -1,15 +1,13 @@
 """Pre-trade checks a second of the risk engine alone: no wire, no journal, no store.
 
-`python bench/trading_risk.py [--seconds N]`. The target is 50,000 checks a second on one core. Each check is
-a whole one: the situation of an order that adds risk (positions and working orders of its account, quotes,
-limits) and every check of market and account up to margin, daily loss and drawdown; none objects. All quotes
-move after every sixteen orders. CPU time of this process is measured, so that what else the machine does
-counts as little as it can.
+Each check is a whole one: the situation of an order that adds risk (positions and working orders of its
+account, quotes, limits) and every check of market and account up to margin, daily loss and drawdown; none
+objects. All quotes move after every sixteen orders. CPU time of this process is measured, so that what else
+the machine does counts as little as it can.
 """
 
 from __future__ import annotations
 
-import argparse
 import itertools
 import statistics
 import time
@@ -93,19 +91,10 @@ def rate(engine: Engine, seconds: float, numbers: itertools.count[int]) -> float
     return done / spent
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--seconds", type=float, default=1.0, help="CPU time of each of five rounds")
-    seconds = parser.parse_args().seconds
+def measure(rounds: int, seconds: float) -> None:
+    """Measure and print."""
     for currency in ("USD", "EUR"):
         engine, numbers = floor(currency), itertools.count(2)
         rate(engine, seconds / 5, numbers)
-        rounds = [rate(engine, seconds, numbers) for _ in range(5)]
-        middle = statistics.median(rounds)
+        middle = statistics.median(rate(engine, seconds, numbers) for _ in range(rounds))
         print(f"{currency} account: {middle:,.0f} checks/s, {1e6 / middle:.1f} µs each (target 50,000/s)")
-
-
-if __name__ == "__main__":
-    main()
