@@ -86,6 +86,8 @@ class ServicePolicy:
     scrapes: bool = False
     single_because: str = ""
     """Why only one process at a time may serve it; empty: several may."""
+    several_with: str = ""
+    """Setting that names a store for several; where it is set, `single_because` does not hold."""
 
     @property
     def dns_name(self) -> str:
@@ -148,6 +150,7 @@ def service_policy(full_name: str) -> ServicePolicy:
         publishes=tuple(policy.publishes),
         scrapes=policy.scrapes,
         single_because=policy.single_because,
+        several_with=policy.several_with,
     )
 
 

@@ -1,6 +1,6 @@
 """Flat dataclasses as table rows and back: one column a field, whole numbers, text and booleans only.
 
-Amounts are whole numbers in INTEGER columns (64 bit), enums their text, tuples JSON text; no column is REAL.
+Amounts are whole numbers of 64 bit, enums their text, tuples JSON text; no column is REAL.
 """
 
 from __future__ import annotations
@@ -15,13 +15,25 @@ from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_
 import sqlalchemy as sa
 
 T = TypeVar("T")
+ARRIVAL: sa.ColumnClause[int] = sa.literal_column("rowid", sa.BigInteger)
+"""The order in which rows were added, in a table of `arriving` rows. SQLite counts them in a column of that
+name by itself; elsewhere there has to be one.
+"""
 
 
 class Rows(Generic[T]):
     """The table of a dataclass."""
 
-    def __init__(self, kind: type[T], name: str, key: tuple[str, ...], metadata: sa.MetaData) -> None:
-        """`key`: the fields of the primary key."""
+    def __init__(
+        self,
+        kind: type[T],
+        name: str,
+        key: tuple[str, ...],
+        metadata: sa.MetaData,
+        *,
+        arriving: bool = False,
+    ) -> None:
+        """`key`: the fields of the primary key; `arriving`: rows are read in the order of `ARRIVAL`."""
         self._kind = kind
         self._types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
         self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
@@ -37,6 +49,8 @@ class Rows(Generic[T]):
             for each in self._names
         ]
         self.table = sa.Table(name, metadata, *columns)
+        if arriving:
+            sa.event.listen(self.table, "after_create", _arrival_column)
 
     def row(self, value: T) -> dict[str, Any]:
         """The row of a value."""
@@ -64,6 +78,12 @@ _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
     Enum: sa.Text(),
     tuple: sa.Text(),
 }
+
+
+def _arrival_column(table: sa.Table, connection: sa.Connection, **_: Any) -> None:
+    if connection.dialect.name != "sqlite":
+        name = connection.dialect.identifier_preparer.format_table(table)
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN rowid BIGINT GENERATED ALWAYS AS IDENTITY")
 
 
 def _default(kind: type, name: str) -> str | None:

@@ -1,5 +1,5 @@
-"""The durable truth of trading in SQLite: every commit is one transaction on the one writer thread, events
-included.
+"""The durable truth of trading in a database: every commit is one transaction on the one writer thread,
+events included.
 
 A commit is refused unless its journal entries follow on the last one stored. So when one fails, everything
 that was applied after it fails too, and the books are built again from what is here.
@@ -13,13 +13,13 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.sqlite import insert
 
 from services.errors import FxError, Kind
-from services.runtime.store import SqliteStore
+from services.runtime.database import upsert
+from services.runtime.store import Database
 from services.tracing import Story
 from services.trading_gateway import wire
-from services.trading_gateway.adapters.rows import Rows
+from services.trading_gateway.adapters.rows import ARRIVAL, Rows
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Standing
@@ -38,10 +38,10 @@ from services.trading_gateway.ports import FillQuery, OrderQuery, Told
 T = TypeVar("T")
 
 
-class SqliteTradingStore:
-    """The Store port on one database file."""
+class TradingStore:
+    """The Store port on one database."""
 
-    def __init__(self, database: SqliteStore, schema: Schema) -> None:
+    def __init__(self, database: Database, schema: Schema) -> None:
         self._database = database
         self._schema = schema
 
@@ -153,11 +153,7 @@ class SqliteTradingStore:
     async def decisions(self, account_id: str, limit: int) -> list[Decision]:
         """Automatic decisions, newest first."""
         table = self._schema.decisions.table
-        newest = (
-            sa.select(table)
-            .where(table.c.account_id == account_id)
-            .order_by(sa.desc(sa.literal_column("rowid")))
-        )
+        newest = sa.select(table).where(table.c.account_id == account_id).order_by(ARRIVAL.desc())
         return await self._read(self._schema.decisions, newest.limit(limit))
 
     async def journal(self, after: int, limit: int) -> list[JournalEntry]:
@@ -213,8 +209,8 @@ class SqliteTradingStore:
             .join(orders, orders.c.order_id == fills.c.order_id)
             .where(orders.c.status.not_in(final))
         )
-        # A row keeps its rowid when it is decided about: the order in which signals came.
-        undecided = sa.select(signals).where(~signals.c.decided).order_by(sa.literal_column("rowid"))
+        # A row keeps its place when it is decided about: the order in which signals came.
+        undecided = sa.select(signals).where(~signals.c.decided).order_by(ARRIVAL)
         counts = sa.select(signals.c.session_id, sa.func.count()).group_by(signals.c.session_id)
         return Saved(
             accounts=tuple(_values(connection, schema.accounts, sa.select(schema.accounts.table))),
@@ -281,16 +277,17 @@ def _add_transactions(connection: sa.Connection, table: sa.Table, values: Sequen
 def _upsert(connection: sa.Connection, rows: Rows[T], values: Any) -> None:
     content = [rows.row(each) for each in values]
     if content:
-        statement = insert(rows.table)
+        statement = upsert(connection, rows.table)
         keys = [each.name for each in rows.table.primary_key]
         others = {name: statement.excluded[name] for name in content[0] if name not in keys}
         connection.execute(statement.on_conflict_do_update(index_elements=keys, set_=others), content)
 
 
 def _add_story(connection: sa.Connection, table: sa.Table, key: str, story: Story) -> None:
-    connection.execute(insert(table).values(key=key, **asdict(story)).on_conflict_do_nothing())
+    statement = upsert(connection, table).values(key=key, **asdict(story))
+    connection.execute(statement.on_conflict_do_nothing())
 
 
 def _put(connection: sa.Connection, table: sa.Table, key: dict[str, str], body: str) -> None:
-    statement = insert(table).values(**key, body=body)
+    statement = upsert(connection, table).values(**key, body=body)
     connection.execute(statement.on_conflict_do_update(index_elements=list(key), set_={"body": body}))

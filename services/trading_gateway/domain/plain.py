@@ -36,21 +36,25 @@ def require_storable(value: object) -> None:
 
     Asked before an input is applied: found by the store, the books would be ahead of it already.
     """
-    path = _unstorable(value)
-    if path is not None:
-        raise invalid_field(VALIDATION_FAILED, path.removeprefix("."), "is too large to be stored")
+    found = _unstorable(value)
+    if found is not None:
+        path, why = found
+        raise invalid_field(VALIDATION_FAILED, path.removeprefix("."), why)
 
 
-def _unstorable(value: object) -> str | None:
+def _unstorable(value: object) -> tuple[str, str] | None:
+    """Where the fault is, and what it is."""
     if isinstance(value, int):
-        return None if value in _COLUMN else ""
+        return None if value in _COLUMN else ("", "is too large to be stored")
+    if isinstance(value, str):
+        return ("", "holds a NUL character, which cannot be stored") if "\0" in value else None
     parts: list[tuple[str, object]] = []
     if isinstance(value, tuple):
         parts = [(f"[{index}]", each) for index, each in enumerate(value)]
     elif is_dataclass(value):
         parts = [(f".{each.name}", getattr(value, each.name)) for each in fields(value)]
     found = ((name, _unstorable(each)) for name, each in parts)
-    return next((name + deeper for name, deeper in found if deeper is not None), None)
+    return next(((name + deeper[0], deeper[1]) for name, deeper in found if deeper is not None), None)
 
 
 def _plain(value: object) -> object:

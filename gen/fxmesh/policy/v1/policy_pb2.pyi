@@ -189,6 +189,7 @@ class ServicePolicy(_message.Message):
     PUBLISHES_FIELD_NUMBER: _builtins.int
     SCRAPES_FIELD_NUMBER: _builtins.int
     SINGLE_BECAUSE_FIELD_NUMBER: _builtins.int
+    SEVERAL_WITH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Folder under services/, process name and NATS user, e.g. "trading_gateway"."""
     area: _builtins.str
@@ -202,6 +203,10 @@ class ServicePolicy(_message.Message):
     single_because: _builtins.str
     """Why one process at a time must serve it, as a sentence about what is kept in it. Empty: several instances may, and
     what only one of them may do belongs to the one that leads (services/runtime/leadership.py).
+    """
+    several_with: _builtins.str
+    """Setting that names a store which several instances may share: where it is set, single_because does not hold, and the
+    instances agree by leases in that store which of them does the work.
     """
     @_builtins.property
     def calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -227,10 +232,11 @@ class ServicePolicy(_message.Message):
         publishes: _abc.Iterable[_builtins.str] | None = ...,
         scrapes: _builtins.bool = ...,
         single_because: _builtins.str = ...,
+        several_with: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "calls", b"calls", "consumes", b"consumes", "grpc_port", b"grpc_port", "http_port", b"http_port", "name", b"name", "publishes", b"publishes", "scrapes", b"scrapes", "single_because", b"single_because"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "calls", b"calls", "consumes", b"consumes", "grpc_port", b"grpc_port", "http_port", b"http_port", "name", b"name", "publishes", b"publishes", "scrapes", b"scrapes", "several_with", b"several_with", "single_because", b"single_because"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
