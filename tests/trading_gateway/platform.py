@@ -170,7 +170,8 @@ class Platform:
             await action()
 
         self._tasks = [asyncio.create_task(body(action)) for action in self.service.background]
-        await self.bus.subscribe(*self.service.subscriptions)
+        if self.service.subscriptions:
+            await self.bus.subscribe(*self.service.subscriptions)
         await self.reader.subscribe(Subscription(EVENTS, self._read))
         await until(lambda: bool(self.market.streams))
 
