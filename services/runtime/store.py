@@ -98,7 +98,7 @@ class Database(ABC):
         self._closed = True
         self._jobs.put(None)
         await asyncio.to_thread(self._writer.join)
-        self._readers.shutdown()
+        await asyncio.to_thread(self._readers.shutdown)
         self._disconnect()
 
     def _work(self) -> None:

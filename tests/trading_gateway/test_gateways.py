@@ -19,10 +19,10 @@ from fxmesh.types.v1 import market_pb2
 
 from services.errors import FxError, Kind
 from tests.kit.nats import NatsServer, nats_server, shared_nats, until_async
-from tests.kit.postgres import PostgresServer, postgres
+from tests.kit.postgres import PostgresServer, own_postgres, postgres
 from tests.kit.service_process import ServiceProcess, calling, service_process
 
-__all__ = ["nats_server", "postgres", "shared_nats"]
+__all__ = ["nats_server", "own_postgres", "postgres", "shared_nats"]
 
 pytestmark = [pytest.mark.integration, pytest.mark.postgres, pytest.mark.timeout(300)]
 
@@ -101,6 +101,14 @@ async def gateways(
     nats_server: NatsServer, postgres: PostgresServer, tmp_path: Path
 ) -> AsyncIterator[list[Gateway]]:
     """Two, of which the first one trades, and market data."""
+    async with _gateways(nats_server, postgres, tmp_path) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _gateways(
+    nats_server: NatsServer, postgres: PostgresServer, tmp_path: Path
+) -> AsyncIterator[list[Gateway]]:
     address = postgres.database()
     async with AsyncExitStack() as stack:
         await stack.enter_async_context(
@@ -204,3 +212,21 @@ async def test_one_that_is_told_to_stop_hands_over_at_once(gateways: list[Gatewa
     assert await second.reconciled()
     lapsed = [line for line in first.process.lines if line["event"] in ("lease.lapsed", "lease.lost")]
     assert lapsed == []
+
+
+async def test_a_database_that_went_and_came_back_has_all_that_was_acknowledged(
+    nats_server: NatsServer, own_postgres: PostgresServer, tmp_path: Path
+) -> None:
+    async with _gateways(nats_server, own_postgres, tmp_path) as (first, second):
+        before = (await first.place("before")).order_id
+        own_postgres.kill()
+        for each in (first, second):
+            with pytest.raises(FxError) as away:
+                await each.place("meanwhile")
+            assert away.value.kind in (Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED)
+        own_postgres.start()
+        for each in (first, second):
+            assert (await eventually(partial(each.place, "before"))).order_id == before
+        during = await eventually(partial(second.place, "meanwhile"))
+        assert (await eventually(partial(first.place, "meanwhile"))).order_id == during.order_id
+        assert await first.reconciled()
