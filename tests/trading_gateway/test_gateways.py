@@ -202,6 +202,15 @@ async def test_one_that_stood_still_past_its_lease_is_refused_and_follows(gatewa
     assert await first.orders() == await second.orders()
     assert await first.reconciled()
 
+    second.process.terminate()
+    assert await second.process.ended() == 0
+    again = await eventually(partial(first.place, "during"))
+    assert again.order_id == during.order_id
+    await until_async(first.trades, expected=True, seconds=PATIENCE_S)
+    await eventually(partial(first.place, "in-its-second-term"))
+    assert (len(first.terms()), first.built()) == (2, 2)
+    assert await first.reconciled()
+
 
 async def test_one_that_is_told_to_stop_hands_over_at_once(gateways: list[Gateway]) -> None:
     first, second = gateways
