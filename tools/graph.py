@@ -143,6 +143,8 @@ def graph_page(services: tuple[ServicePolicy, ...]) -> str:
     lines += ["", "## Instances", "", "| service | processes |", "|---|---|"]
     for service in services:
         why = f"one: {service.single_because}" if service.single_because else "one or several"
+        if service.several_with:
+            why += f"; several where `{service.several_with}` names a database for them"
         lines.append(f"| {service.name} | {why} |")
     lines += ["", "## Events", ""]
     lines += ["| event | publisher | retention | key | id | consumers |", "|---|---|---|---|---|---|"]

@@ -24,7 +24,7 @@ from services.runtime.store import SqliteStore
 from services.runtime.traces import ContextTracer
 from services.trading_gateway.adapters.metrics import PrometheusMeter
 from services.trading_gateway.adapters.schema import Schema
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.domain.autotrade import Policy
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.domain.inputs import CancelOrder, OpenAccount, PlaceOrder, SessionStarted
@@ -185,7 +185,7 @@ async def fill(folder: Path, orders: int, shares: Mapping[str, int]) -> Filled:
     """Fill the database of a trading process whose data lies in `folder`."""
     schema = Schema()
     database = SqliteStore.open(folder / "trading.db", schema.metadata)
-    store = SqliteTradingStore(database, schema)
+    store = TradingStore(database, schema)
     desk = Desk(
         store,
         Relay(),

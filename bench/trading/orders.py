@@ -38,7 +38,11 @@ async def _ways(folder: Path) -> AsyncIterator[tuple[Mapping[str, Way], Commits]
     async with AsyncExitStack() as stack:
         nats = await stack.enter_async_context(surroundings(folder))
         running = await stack.enter_async_context(trading(folder, nats))
-        echo = partial(asyncio.to_thread, stack.enter_context(WAYS[BARE](folder, 0.0)))
+        called = stack.enter_context(WAYS[BARE](folder, 0.0))
+
+        async def echo(callers: int, seconds: float) -> Round:
+            return await asyncio.to_thread(called, callers, seconds)
+
         bare = stack.enter_context(commits(folder))
         yield {ECHO: echo, FILLED: _filled(running), RESTING: _resting(running)}, bare
 

@@ -19,7 +19,7 @@ from services.runtime.store import SqliteStore
 from services.trading_gateway import wire
 from services.trading_gateway.adapters.rows import Rows
 from services.trading_gateway.adapters.schema import Schema
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.changes import Changes, JournalEntry
 from services.trading_gateway.domain.engine import Engine
@@ -78,11 +78,11 @@ def _show(name: str, filled: Filled | None, loaded: Loaded | None, running: Trad
 
 
 @asynccontextmanager
-async def _opened(data: Path) -> AsyncIterator[tuple[SqliteTradingStore, Schema, SqliteStore]]:
+async def _opened(data: Path) -> AsyncIterator[tuple[TradingStore, Schema, SqliteStore]]:
     schema = Schema()
     database = SqliteStore.open(data / "trading.db", schema.metadata)
     try:
-        yield SqliteTradingStore(database, schema), schema, database
+        yield TradingStore(database, schema), schema, database
     finally:
         await database.close()
 

@@ -8,7 +8,7 @@ from itertools import chain
 from fxmesh.marketdata.v1.service_pb2_grpc import add_MarketDataServiceServicer_to_server
 
 from services.market_data.adapters.files import FolderFiles
-from services.market_data.adapters.leader import Leaders, show_leader
+from services.market_data.adapters.leader import LeaderPeer, leaders_of
 from services.market_data.adapters.publisher import BusPublisher
 from services.market_data.adapters.sessions import FolderSessions
 from services.market_data.config import Settings
@@ -26,6 +26,7 @@ from services.market_data.handlers import (
 from services.market_data.handlers.replays import ReplayLimits
 from services.market_data.metrics import register_metrics
 from services.market_data.servicer import MarketDataServicer
+from services.runtime.leaders import show_leader
 from services.runtime.mesh import Mesh, Service
 
 
@@ -37,7 +38,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     prices = Prices(feed, clock)
     limits = ReplayLimits(settings.backlog_bound, settings.consumer_timeout_seconds)
     replays = Replays(feed, files, records, clock, limits)
-    leaders = Leaders(mesh.channels, leadership)
+    leaders = leaders_of(mesh)
     register_metrics(mesh.metrics, feed)
     session_ids = chain([mesh.ids.new()], iter(mesh.ids.new, ""))  # another one each time that we lead
 
@@ -53,7 +54,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
             settings.flush_seconds,
         )
 
-    mirror = Mirror(feed, replays, leadership, leaders.at, clock)
+    mirror = Mirror(feed, replays, leadership, lambda address: LeaderPeer(leaders.at(address)), clock)
     roles = Roles(leadership, feed, replays, mirror, clock, synthetic if settings.synthetic else None)
 
     async def start() -> None:

@@ -12,10 +12,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from typing_extensions import override
 
 from services.market_data import wire
-from services.market_data.adapters.leader import Leaders
-from services.market_data.adapters.passing import answered_by_leader, read_from_leader, streamed_by_leader
 from services.market_data.handlers import Feed, Prices, Replays, Uploads, follow
 from services.market_data.ports import Clock
+from services.runtime.leaders import Leaders
+from services.runtime.passing import answered_by_leader, read_from_leader, streamed_by_leader
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,7 +30,7 @@ class MarketDataServicer(service_pb2_grpc.MarketDataServiceServicer):
         replays: Replays,
         uploads: Uploads,
         clock: Clock,
-        leaders: Leaders,
+        leaders: Leaders[service_pb2_grpc.MarketDataServiceStub],
     ) -> None:
         self.leaders = leaders
         self._feed = feed

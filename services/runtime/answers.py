@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from sqlalchemy.dialects.sqlite import insert
 
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database
 
 
 class AnswerTable:
@@ -20,14 +20,14 @@ class AnswerTable:
             sa.Column("result", sa.String, nullable=False),
         )
 
-    async def recall(self, database: SqliteStore, request_id: str) -> tuple[str, str] | None:
+    async def recall(self, database: Database, request_id: str) -> tuple[str, str] | None:
         """What was remembered."""
         statement = sa.select(self._table.c.content, self._table.c.result)
         statement = statement.where(self._table.c.request_id == request_id)
         row = await database.read(lambda connection: connection.execute(statement).first())
         return None if row is None else (row[0], row[1])
 
-    async def remember(self, database: SqliteStore, request_id: str, content: str, result: str) -> None:
+    async def remember(self, database: Database, request_id: str, content: str, result: str) -> None:
         """The first stays."""
         row = insert(self._table).values(request_id=request_id, content=content, result=result)
         statement = row.on_conflict_do_nothing()

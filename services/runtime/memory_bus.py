@@ -153,7 +153,8 @@ class MemoryBus:
             raise ValueError(f"{self._service.name} does not list {sorted(unlisted)} under consumes")
         if self._subscriptions:
             raise ValueError("subscribe once, with all subscriptions")
-        self._subscriptions = wanted
+        self._subscriptions, self._stopping = wanted, False
+        self._wake.set()
         self._classes = {
             each.DESCRIPTOR.full_name: each for subscription in subscriptions for each in subscription.events
         }
@@ -177,6 +178,7 @@ class MemoryBus:
         self._wake.set()
         if self._task is not None:
             await self._task
+        self._subscriptions.clear()
         self._broker.check_idle()
 
     async def close(self) -> None:

@@ -18,7 +18,17 @@ from structlog.typing import FilteringBoundLogger
 from services.runtime.health import Health
 from services.runtime.memory_leadership import SoleLeadership
 from services.runtime.policy import ServicePolicy
-from services.runtime.ports import Bus, Channels, Clock, Ids, Leadership, Registry, Subscription
+from services.runtime.ports import (
+    NOBODY,
+    Bus,
+    Candidate,
+    Channels,
+    Clock,
+    Ids,
+    Leadership,
+    Registry,
+    Subscription,
+)
 from services.runtime.traces import ContextTracer
 from services.tracing import Tracer
 
@@ -46,6 +56,8 @@ class Mesh:
     """Steps of the service's own work, for whoever reads its traces."""
     leadership: Leadership = field(default_factory=SoleLeadership)
     """For a service of several instances that has work for one of them: `campaign()` in `start`."""
+    candidate: Candidate = NOBODY
+    """This process, for a leadership of the service's own."""
 
 
 async def nothing() -> None:

@@ -1,7 +1,7 @@
 """The transactional outbox: an event commits together with the state it tells of, and a relay publishes it
 after.
 
-`Outbox` writes and reads the rows in a service's own SQLite database; `OutboxRelay` publishes them in order
+`Outbox` writes and reads the rows in a service's own database; `OutboxRelay` publishes them in order
 until the bus has acknowledged each, however long that takes. A crash between publish and removal publishes
 again: the stream knows the id.
 """
@@ -24,7 +24,7 @@ from services.errors import FxError
 from services.runtime import context
 from services.runtime.bus.events import message_class
 from services.runtime.ports import Bus
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database
 from services.runtime.traces import current
 from services.tracing import Story
 
@@ -73,7 +73,12 @@ class Outbox:
             "outbox",
             metadata,
             # AUTOINCREMENT: a position is never used twice, so "through" means the same for ever.
-            sa.Column("position", sa.Integer, primary_key=True, autoincrement=True),
+            sa.Column(
+                "position",
+                sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
+                primary_key=True,
+                autoincrement=True,
+            ),
             sa.Column("type", sa.String, nullable=False),
             sa.Column("payload", sa.LargeBinary, nullable=False),
             sa.Column("causation_id", sa.String),
@@ -105,9 +110,9 @@ class Outbox:
         if rows:
             connection.execute(self._insert, rows)
 
-    def store(self, database: SqliteStore) -> OutboxStore:
+    def store(self, database: Database) -> OutboxStore:
         """The rows of this table in an open database, for the relay."""
-        return _SqliteOutbox(self._table, database)
+        return _TableOutbox(self._table, database)
 
 
 def _row(event: Message, causation_id: str | None, story: Story | None) -> dict[str, object]:
@@ -121,8 +126,8 @@ def _row(event: Message, causation_id: str | None, story: Story | None) -> dict[
     }
 
 
-class _SqliteOutbox:
-    def __init__(self, table: sa.Table, database: SqliteStore) -> None:
+class _TableOutbox:
+    def __init__(self, table: sa.Table, database: Database) -> None:
         self._table = table
         self._database = database
 

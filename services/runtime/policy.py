@@ -88,6 +88,8 @@ class ServicePolicy:
     """Why only one process at a time may serve it; empty: several may."""
     priority_port: int = 0
     """Default port where the group `cancels` is served beside `grpc_port`; 0: it has no such method."""
+    several_with: str = ""
+    """Setting that names a store for several; where it is set, `single_because` does not hold."""
 
     @property
     def dns_name(self) -> str:
@@ -151,6 +153,7 @@ def service_policy(full_name: str) -> ServicePolicy:
         scrapes=policy.scrapes,
         single_because=policy.single_because,
         priority_port=policy.priority_port,
+        several_with=policy.several_with,
     )
 
 

@@ -105,7 +105,7 @@ class Bus(Protocol):
 
     async def subscribe(self, *subscriptions: Subscription) -> None:
         """Begin to consume. Give all of a service's subscriptions at once: what no subscription wants is
-        acknowledged unseen, so a stream cannot get a second one later (ValueError).
+        acknowledged unseen, so a stream cannot get a second one later (ValueError), unless after `drain`.
         """
 
     async def observe(self, observation: Observation) -> None:
@@ -175,6 +175,10 @@ class Candidate:
     holder: str
     instance: str
     address: str
+
+
+NOBODY = Candidate("", "", "", "")
+"""Where there is one process and never another."""
 
 
 class Leadership(Protocol):

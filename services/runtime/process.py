@@ -194,7 +194,8 @@ class Process:
         self._at_end(stack, "backbone", backbone.close)
         self._at_end(stack, "bus", backbone.bus.close)
         self._at_end(stack, "registry", backbone.registry.close)
-        leadership = backbone.leadership(self._candidate(data_dir))
+        candidate = self._candidate(data_dir)
+        leadership = backbone.leadership(candidate)
         self._at_end(stack, "leadership", leadership.close)
         self._keep_running(stack, "bus watch", backbone.watch)
         if grounds.identity is not None:
@@ -222,6 +223,7 @@ class Process:
             log=grounds.log,
             tracer=ContextTracer(spans),
             leadership=leadership,
+            candidate=candidate,
         )
         service = self._compose(mesh)
         self._at_end(stack, "service", service.close)

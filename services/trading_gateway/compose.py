@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from fxmesh.trading.v1.service_pb2_grpc import add_TradingServiceServicer_to_server
 
+from services.runtime.database import lease_on, open_database
+from services.runtime.leaders import show_leader
 from services.runtime.mesh import Dependency, Mesh, Service
 from services.runtime.outbox import OutboxRelay
-from services.runtime.store import SqliteStore
 from services.trading_gateway.adapters.metrics import PrometheusMeter
-from services.trading_gateway.adapters.peers import AnalysisPeer, MarketDataPeer
+from services.trading_gateway.adapters.peers import AnalysisPeer, MarketDataPeer, gateways
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.simulated_venue import SimulatedVenue
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.config import Settings
 from services.trading_gateway.consumers import subscriptions
 from services.trading_gateway.handlers import (
@@ -26,6 +29,7 @@ from services.trading_gateway.handlers import (
     Progress,
     Reading,
     RiskLimits,
+    Roles,
     Signals,
     Storms,
     Trailing,
@@ -42,14 +46,15 @@ def open_venues(settings: Settings, folder: Path) -> dict[str, SimulatedVenue]:
 
 def compose(settings: Settings, mesh: Mesh) -> Service:
     """Store and peers, the desk and its handlers on them, the servicer on those."""
-    schema = Schema()
-    database = SqliteStore.open(mesh.data_dir / "trading.db", schema.metadata)
+    schema, address = Schema(), settings.database_url.get_secret_value()
+    database = open_database(address, mesh.data_dir / "trading.db", schema.metadata, mesh.log)
+    lease = lease_on(database, mesh)
     relay = OutboxRelay(schema.outbox.store(database), mesh.bus, mesh.log, mesh.metrics)
     meter = PrometheusMeter(mesh.metrics)
     market, analysis = MarketDataPeer(mesh.channels), AnalysisPeer(mesh.channels)
 
-    store = SqliteTradingStore(database, schema)
-    desk = Desk(store, relay, mesh.clock, meter, settings.conduct(), mesh.log, mesh.tracer)
+    store = TradingStore(database, schema)
+    desk = Desk(store, relay, mesh.clock, meter, settings.conduct(), mesh.log, mesh.tracer, lease)
     orders, accounts, limits = Orders(desk, market), Accounts(desk), RiskLimits(desk)
     storms = Storms(desk)
     venues = open_venues(settings, mesh.data_dir)
@@ -63,9 +68,11 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     lockstep = Lockstep(desk, market, signals, reading, interleaving, trailing)
     following = Following(desk, market, orders, reading, lockstep)
 
-    async def start() -> None:
+    async def begin() -> None:
         for venue in venues.values():
             await venue.open()
+        signals.begin_anew()
+        following.begin_anew()
         await desk.start()
         await accounts.open_first(settings.first_account())
 
@@ -79,24 +86,34 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         await desk.finish()
         for venue in venues.values():
             await venue.close()
+        await lease.close()
         await database.close()
 
-    return Service(
-        servicer=TradingServicer(accounts, orders, limits, Progress(desk, trailing)),
+    loops = (
+        relay.run,
+        following.run,
+        lockstep.run,
+        trailing.run,
+        signals.run,
+        desk.recover,
+        mark,
+        storms.run,
+        *([links.run] if venues else []),
+    )
+    leaders = gateways(mesh, lease)
+    alone = Service(
+        servicer=TradingServicer(accounts, orders, limits, Progress(desk, trailing), leaders),
         add_to_server=add_TradingServiceServicer_to_server,
         dependencies=(Dependency("store", database.check),),
-        start=start,
+        start=begin,
         subscriptions=subscriptions(signals),
-        background=(
-            relay.run,
-            following.run,
-            lockstep.run,
-            trailing.run,
-            signals.run,
-            desk.recover,
-            mark,
-            storms.run,
-            *([links.run] if venues else []),
-        ),
+        background=loops,
         close=close,
     )
+    if not address:
+        return alone
+    # Several may share the database: all of this begins with the lease, and ends with it.
+    consume = partial(mesh.bus.subscribe, *alone.subscriptions)
+    roles = Roles(lease, desk, begin, loops, consume, mesh.bus.drain)
+    shown = partial(show_leader, lease, mesh.health)
+    return replace(alone, start=roles.join, subscriptions=(), background=(roles.run, shown))

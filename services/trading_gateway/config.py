@@ -7,7 +7,7 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, SecretStr
 from pydantic_settings import BaseSettings
 
 from services.market.instruments import ACCOUNT_CURRENCIES, INSTRUMENTS
@@ -68,6 +68,15 @@ def _financing(path: str) -> str:
     return path
 
 
+def _database(address: SecretStr) -> SecretStr:
+    if address.get_secret_value():
+        # The driver is loaded by those who use it.
+        from services.runtime.postgres import database_address
+
+        database_address(address.get_secret_value())
+    return address
+
+
 Number = Annotated[str, AfterValidator(_number)]
 Share = Annotated[str, AfterValidator(_share)]
 Amount = Annotated[str, AfterValidator(_amount)]
@@ -79,6 +88,10 @@ class Settings(BaseSettings):
 
     model_config = service_config("trading_gateway")
 
+    database_url: Annotated[SecretStr, AfterValidator(_database)] = SecretStr("")
+    """PostgreSQL database of the books, postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Several gateways may
+    share it, of which one trades. Empty: a SQLite file in the data folder, for one process.
+    """
     demo_account: Annotated[str, AfterValidator(_account)] = "demo"
     """Account opened at the first start, trading signals on the live market. Empty: none."""
     demo_currency: CurrencyCode = "USD"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -110,6 +110,24 @@ class Store(Protocol):
 
     async def journal(self, after: int, limit: int) -> list[JournalEntry]:
         """Journal entries after a number, in order."""
+
+
+class Lease(Protocol):
+    """Of several gateways on one database, which one trades. It is for all accounts together."""
+
+    @property
+    def held(self) -> bool:
+        """True while this one may act. Look before each act: it ends by itself where it cannot be renewed."""
+
+    @property
+    def term(self) -> int:
+        """Above zero while this gateway holds it; another number each time that it begins to."""
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Return once `condition` holds, judged now and after each change of term."""
+
+    async def campaign(self) -> None:
+        """Hold it from now on whenever no other gateway does. Returns after the first attempt."""
 
 
 class Outbox(Protocol):

@@ -1,4 +1,6 @@
-"""TradingService: decode, call the handler, encode."""
+"""TradingService: decode, call the handler, encode. Where several gateways share a database, the books are
+those of the one that holds the lease, and it answers for all.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +14,8 @@ from typing_extensions import override
 
 from services.paging import encode_token, page_size
 from services.runtime import context as call_context
+from services.runtime.leaders import Leaders
+from services.runtime.passing import answered_by_leader, streamed_by_leader
 from services.trading_gateway import wire
 from services.trading_gateway.handlers import Accounts, Orders, Progress, RiskLimits
 from services.trading_gateway.wire import requests
@@ -22,13 +26,22 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     """The gRPC face of the handlers."""
 
-    def __init__(self, accounts: Accounts, orders: Orders, limits: RiskLimits, progress: Progress) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        orders: Orders,
+        limits: RiskLimits,
+        progress: Progress,
+        leaders: Leaders[service_pb2_grpc.TradingServiceStub],
+    ) -> None:
+        self.leaders = leaders
         self._accounts = accounts
         self._orders = orders
         self._limits = limits
         self._progress = progress
 
     @override
+    @answered_by_leader
     async def OpenAccount(self, request: pb.OpenAccountRequest, context: Context) -> pb.OpenAccountResponse:
         view = await self._accounts.open(
             request.request_id,
@@ -41,16 +54,19 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.OpenAccountResponse(account=wire.account(view))
 
     @override
+    @answered_by_leader
     async def ListAccounts(
         self, request: pb.ListAccountsRequest, context: Context
     ) -> pb.ListAccountsResponse:
         return pb.ListAccountsResponse(accounts=[wire.account(each) for each in await self._accounts.all()])
 
     @override
+    @answered_by_leader
     async def GetAccount(self, request: pb.GetAccountRequest, context: Context) -> pb.GetAccountResponse:
         return pb.GetAccountResponse(account=wire.account(await self._accounts.get(request.account_id)))
 
     @override
+    @answered_by_leader
     async def SetAutoTrade(
         self, request: pb.SetAutoTradeRequest, context: Context
     ) -> pb.SetAutoTradeResponse:
@@ -60,6 +76,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.SetAutoTradeResponse(account=wire.account(view))
 
     @override
+    @answered_by_leader
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: Context) -> pb.PlaceOrderResponse:
         terms = requests.terms(request)
         order = await self._orders.place(request.account_id, request.client_order_id, terms)
@@ -67,17 +84,20 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.PlaceOrderResponse(order=wire.order(order), attached=attached)
 
     @override
+    @answered_by_leader
     async def AmendOrder(self, request: pb.AmendOrderRequest, context: Context) -> pb.AmendOrderResponse:
         change = requests.change(request)
         order = await self._orders.amend(request.request_id, request.order_id, change)
         return pb.AmendOrderResponse(order=wire.order(order))
 
     @override
+    @answered_by_leader
     async def CancelOrder(self, request: pb.CancelOrderRequest, context: Context) -> pb.CancelOrderResponse:
         order = await self._orders.cancel(request.request_id, request.order_id)
         return pb.CancelOrderResponse(order=wire.order(order))
 
     @override
+    @answered_by_leader
     async def CancelAllOrders(
         self, request: pb.CancelAllOrdersRequest, context: Context
     ) -> pb.CancelAllOrdersResponse:
@@ -85,15 +105,18 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.CancelAllOrdersResponse(orders=[wire.order(each) for each in orders])
 
     @override
+    @answered_by_leader
     async def GetOrder(self, request: pb.GetOrderRequest, context: Context) -> pb.GetOrderResponse:
         return pb.GetOrderResponse(order=wire.order(await self._orders.get(request.order_id)))
 
     @override
+    @answered_by_leader
     async def FindOrder(self, request: pb.FindOrderRequest, context: Context) -> pb.FindOrderResponse:
         order = await self._orders.find(request.account_id, request.client_order_id)
         return pb.FindOrderResponse(order=wire.order(order))
 
     @override
+    @answered_by_leader
     async def ListOrders(self, request: pb.ListOrdersRequest, context: Context) -> pb.ListOrdersResponse:
         query = requests.order_query(request)
         orders = await self._orders.page(query)
@@ -102,6 +125,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListOrdersResponse(orders=[wire.order(each) for each in orders], next_page_token=token)
 
     @override
+    @streamed_by_leader
     async def StreamOrders(
         self, request: pb.StreamOrdersRequest, context: Context
     ) -> AsyncIterator[pb.StreamOrdersResponse]:
@@ -112,6 +136,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
             yield pb.StreamOrdersResponse(stream_sequence=number, order=shown)
 
     @override
+    @answered_by_leader
     async def ListFills(self, request: pb.ListFillsRequest, context: Context) -> pb.ListFillsResponse:
         query = requests.fill_query(request)
         fills = await self._orders.fills(query)
@@ -120,6 +145,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListFillsResponse(fills=[wire.fill(*each) for each in fills], next_page_token=token)
 
     @override
+    @answered_by_leader
     async def ListPositions(
         self, request: pb.ListPositionsRequest, context: Context
     ) -> pb.ListPositionsResponse:
@@ -129,6 +155,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListPositionsResponse(positions=[wire.position(each) for each in views])
 
     @override
+    @answered_by_leader
     async def ClosePosition(
         self, request: pb.ClosePositionRequest, context: Context
     ) -> pb.ClosePositionResponse:
@@ -136,6 +163,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ClosePositionResponse(order=wire.order(order))
 
     @override
+    @answered_by_leader
     async def ListLedgerEntries(
         self, request: pb.ListLedgerEntriesRequest, context: Context
     ) -> pb.ListLedgerEntriesResponse:
@@ -147,6 +175,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListLedgerEntriesResponse(entries=shown, next_page_token=token)
 
     @override
+    @answered_by_leader
     async def ListTransactions(
         self, request: pb.ListTransactionsRequest, context: Context
     ) -> pb.ListTransactionsResponse:
@@ -158,12 +187,14 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListTransactionsResponse(transactions=shown, next_page_token=token)
 
     @override
+    @answered_by_leader
     async def ReconcileAccount(
         self, request: pb.ReconcileAccountRequest, context: Context
     ) -> pb.ReconcileAccountResponse:
         return wire.reconciliation(await self._accounts.reconcile(request.account_id))
 
     @override
+    @answered_by_leader
     async def GetRiskState(
         self, request: pb.GetRiskStateRequest, context: Context
     ) -> pb.GetRiskStateResponse:
@@ -171,6 +202,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.GetRiskStateResponse(risk_state=wire.risk_state(state))
 
     @override
+    @answered_by_leader
     async def SetRiskLimits(
         self, request: pb.SetRiskLimitsRequest, context: Context
     ) -> pb.SetRiskLimitsResponse:
@@ -187,6 +219,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.SetRiskLimitsResponse(risk_state=wire.risk_state(state), changes=shown)
 
     @override
+    @answered_by_leader
     async def ListRiskLimitChanges(
         self, request: pb.ListRiskLimitChangesRequest, context: Context
     ) -> pb.ListRiskLimitChangesResponse:
@@ -198,12 +231,14 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         return pb.ListRiskLimitChangesResponse(changes=shown, next_page_token=token)
 
     @override
+    @answered_by_leader
     async def GetSessionProgress(
         self, request: pb.GetSessionProgressRequest, context: Context
     ) -> pb.GetSessionProgressResponse:
         return wire.session_progress(await self._progress.of(request.session_id))
 
     @override
+    @answered_by_leader
     async def SetTradingState(
         self, request: pb.SetTradingStateRequest, context: Context
     ) -> pb.SetTradingStateResponse:

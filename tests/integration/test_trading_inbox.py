@@ -21,7 +21,7 @@ from google.protobuf.message import Message
 
 from services.runtime.bus.events import event_type
 from services.runtime.memory_bus import MemoryBus, _Stored
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.config import Settings
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.handlers.desk import Desk
@@ -120,7 +120,7 @@ async def test_a_signal_that_comes_again_after_a_restart_changes_nothing(tmp_pat
 async def test_without_the_inbox_a_signal_delivered_twice_is_decided_twice(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def never(self: SqliteTradingStore, signal_id: str) -> bool:
+    async def never(self: TradingStore, signal_id: str) -> bool:
         return False
 
     async def hand_twice() -> None:
@@ -130,7 +130,7 @@ async def test_without_the_inbox_a_signal_delivered_twice_is_decided_twice(
             await hand(world, SIGNAL, 2)
             await until(lambda: any(each.done() for each in world._tasks))
 
-    monkeypatch.setattr(SqliteTradingStore, "signal_known", never)
+    monkeypatch.setattr(TradingStore, "signal_known", never)
     # The key of its table refuses the second decision, and that ends what decides.
     with pytest.raises(AssertionError, match=r"UNIQUE constraint failed: decisions\.signal_id"):
         await hand_twice()

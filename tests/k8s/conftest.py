@@ -54,6 +54,13 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifests, Manife
     return _build(ROOT / "k8s", "production"), _build(k8s, "production")
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifests, Manifests]:
+    """Production as it is, and with the books in PostgreSQL."""
+    k8s = _with_components(tmp_path_factory.mktemp("shared"), "postgresql")
+    return _build(ROOT / "k8s", "production"), _build(k8s, "production")
+
+
 def _with_components(folder: Path, *names: str) -> Path:
     """A copy of k8s/ in which production uses components that it lists as comments."""
     k8s = folder / "k8s"

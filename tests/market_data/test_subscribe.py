@@ -8,7 +8,10 @@ from typing import Any
 import grpc
 import pytest
 from fxmesh.marketdata.v1 import service_pb2 as pb
-from fxmesh.marketdata.v1.service_pb2_grpc import add_MarketDataServiceServicer_to_server
+from fxmesh.marketdata.v1.service_pb2_grpc import (
+    MarketDataServiceStub,
+    add_MarketDataServiceServicer_to_server,
+)
 from google.rpc import error_details_pb2
 from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry
@@ -16,7 +19,6 @@ from prometheus_client import CollectorRegistry
 from interceptors.standard import server_concerns
 from services.market.clock import MarketClock
 from services.market.ticks import TickBatch
-from services.market_data.adapters.leader import Leaders
 from services.market_data.domain.history import TickMessage
 from services.market_data.domain.sessions import FeedKind, FeedSession
 from services.market_data.servicer import MarketDataServicer
@@ -24,7 +26,9 @@ from services.runtime.channels import static_channels
 from services.runtime.clock import WallClock
 from services.runtime.health import Health
 from services.runtime.ids import CountedIds
+from services.runtime.leaders import Leaders
 from services.runtime.memory_leadership import SoleLeadership
+from services.runtime.policy import service_policy
 from services.runtime.serve import MeshServer
 from tests.market_data.conftest import Desk
 
@@ -73,7 +77,12 @@ class Conversation:
 @asynccontextmanager
 async def served(desk: Desk) -> AsyncIterator[grpc.aio.Channel]:
     clock = WallClock()
-    leaders = Leaders(static_channels({}, {}), SoleLeadership())
+    leaders = Leaders(
+        service_policy("fxmesh.marketdata.v1.MarketDataService"),
+        static_channels({}, {}),
+        SoleLeadership(),
+        MarketDataServiceStub,
+    )
     servicer = MarketDataServicer(desk.feed, desk.prices, desk.replays, desk.uploads, clock, leaders)
     concerns = server_concerns(CountedIds("server"), CollectorRegistry())
     server = MeshServer("127.0.0.1", 0, concerns, Health())

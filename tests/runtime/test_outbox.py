@@ -16,10 +16,13 @@ from services.runtime.clock import WallClock
 from services.runtime.memory_bus import MemoryBroker, MemoryBus
 from services.runtime.outbox import Outbox, OutboxRelay
 from services.runtime.ports import Subscription
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database
 from tests.kit.buses import Collector
+from tests.kit.databases import Databases, databases, postgres
 from tests.kit.events import order, quiet_log, service
 from tests.kit.nats import until
+
+__all__ = ["databases", "postgres"]
 
 METADATA = sa.MetaData()
 ORDERS = sa.Table("orders", METADATA, sa.Column("id", sa.Integer, primary_key=True))
@@ -52,7 +55,7 @@ class FlakyBus(MemoryBus):
 class World:
     """One service with an outbox and one that consumes."""
 
-    store: SqliteStore
+    store: Database
     bus: FlakyBus
     relay: OutboxRelay
     got: Collector
@@ -69,13 +72,13 @@ class World:
 
 
 @pytest_asyncio.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
+async def world(tmp_path: Path, databases: Databases) -> AsyncIterator[World]:
     broker = MemoryBroker(WallClock(), quiet_log())
     bus = FlakyBus(broker, service("trading_gateway"), WallClock(), quiet_log())
     consumer = broker.bus(service("data_pipeline"))
     got = Collector()
     await consumer.subscribe(Subscription((type(order(1)),), got))
-    store = SqliteStore.open(tmp_path / "store.db", METADATA)
+    store = databases.open(tmp_path / "store.db", METADATA)
     relay = OutboxRelay(OUTBOX.store(store), bus, quiet_log())
     yield World(store, bus, relay, got)
     await consumer.close()

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from contextvars import ContextVar
@@ -14,7 +13,10 @@ from sqlalchemy.exc import IntegrityError
 
 from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database, SqliteStore
+from tests.kit.databases import Databases, databases, postgres
+
+__all__ = ["databases", "postgres"]
 
 METADATA = sa.MetaData()
 ORDERS = sa.Table(
@@ -40,23 +42,33 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest_asyncio.fixture
-async def store(path: Path) -> AsyncIterator[SqliteStore]:
+async def store(path: Path, databases: Databases) -> AsyncIterator[Database]:
+    opened = databases.open(path, METADATA)
+    yield opened
+    await opened.close()
+
+
+@pytest_asyncio.fixture
+async def file(path: Path) -> AsyncIterator[SqliteStore]:
     opened = SqliteStore.open(path, METADATA)
     yield opened
     await opened.close()
 
 
-async def test_a_write_returns_its_result_once_committed(store: SqliteStore, path: Path) -> None:
+async def test_a_write_returns_its_result_once_committed(
+    store: Database, databases: Databases, path: Path
+) -> None:
     assert await store.write(insert(1)) == 1
 
-    with sqlite3.connect(path) as another:
-        assert another.execute("SELECT id FROM orders").fetchall() == [(1,)]
-    another.close()
+    engine = databases.engine(path)
+    with engine.connect() as another:
+        assert ids(another) == [1]
+    engine.dispose()
     assert await store.read(ids) == [1]
 
 
-async def test_a_commit_reaches_the_disk_before_the_caller_hears_of_it(store: SqliteStore) -> None:
-    settings = await store.write(
+async def test_a_commit_reaches_the_disk_before_the_caller_hears_of_it(file: SqliteStore) -> None:
+    settings = await file.write(
         lambda connection: [
             connection.exec_driver_sql(f"PRAGMA {name}").scalar() for name in ("journal_mode", "synchronous")
         ]
@@ -64,9 +76,17 @@ async def test_a_commit_reaches_the_disk_before_the_caller_hears_of_it(store: Sq
     assert settings == ["wal", 2]  # 2 is FULL
 
 
-async def test_callers_that_wait_together_share_a_commit(store: SqliteStore) -> None:
-    statements: list[str] = []
-    store._raw.set_trace_callback(statements.append)
+async def test_callers_that_wait_together_share_a_commit(
+    store: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun: list[str] = []
+    begin = store._begin
+
+    def counted() -> None:
+        begun.append("a transaction")
+        begin()
+
+    monkeypatch.setattr(store, "_begin", counted)
     started, gate = threading.Event(), threading.Event()
 
     def hold(connection: sa.Connection) -> None:
@@ -81,10 +101,10 @@ async def test_callers_that_wait_together_share_a_commit(store: SqliteStore) -> 
     await asyncio.gather(holding, *writing)
 
     assert await store.read(ids) == list(range(100))
-    assert statements.count("COMMIT") == 2  # of the one that held, and of all that waited meanwhile
+    assert len(begun) == 2  # of the one that held, and of all that waited meanwhile
 
 
-async def test_one_failure_of_a_group_undoes_only_its_own_work(store: SqliteStore) -> None:
+async def test_one_failure_of_a_group_undoes_only_its_own_work(store: Database) -> None:
     def twice(connection: sa.Connection) -> None:
         insert(2)(connection)
         raise FxError(Kind.FAILED_PRECONDITION, "ORDER_FINAL", "no")
@@ -101,7 +121,7 @@ async def test_one_failure_of_a_group_undoes_only_its_own_work(store: SqliteStor
     assert await store.read(ids) == [1, 3]
 
 
-async def test_a_cancelled_caller_does_not_undo_what_is_under_way(store: SqliteStore) -> None:
+async def test_a_cancelled_caller_does_not_undo_what_is_under_way(store: Database) -> None:
     started, gate = threading.Event(), threading.Event()
 
     def slow(connection: sa.Connection) -> int:
@@ -120,7 +140,7 @@ async def test_a_cancelled_caller_does_not_undo_what_is_under_way(store: SqliteS
     assert await store.read(ids) == [1, 2]
 
 
-async def test_a_write_sees_the_context_of_its_caller(store: SqliteStore) -> None:
+async def test_a_write_sees_the_context_of_its_caller(store: Database) -> None:
     request: ContextVar[str] = ContextVar("request", default="none")
 
     async def caller(name: str) -> str:
@@ -130,14 +150,14 @@ async def test_a_write_sees_the_context_of_its_caller(store: SqliteStore) -> Non
     assert await asyncio.gather(*(caller(name) for name in "abc")) == ["a", "b", "c"]
 
 
-async def test_a_reader_cannot_write(store: SqliteStore) -> None:
+async def test_a_reader_cannot_write(store: Database) -> None:
     with pytest.raises(FxError) as refused:
         await store.read(insert(1))
     assert refused.value.reason == "STORE_UNAVAILABLE"
     assert await store.read(ids) == []
 
 
-async def test_all_statements_of_one_read_see_the_same_moment(store: SqliteStore) -> None:
+async def test_all_statements_of_one_read_see_the_same_moment(store: Database) -> None:
     first, second = threading.Event(), threading.Event()
 
     def read_twice(connection: sa.Connection) -> tuple[list[int], list[int]]:
@@ -163,35 +183,35 @@ def pragma(text: str) -> Callable[[sa.Connection], int | None]:
     return run
 
 
-async def test_a_full_disk_fails_the_write_and_nothing_else(store: SqliteStore) -> None:
-    await store.write(insert(1))
+async def test_a_full_disk_fails_the_write_and_nothing_else(file: SqliteStore) -> None:
+    await file.write(insert(1))
     # The file may not grow any more: SQLite answers as it does on a full disk.
-    await store.write(pragma(f"max_page_count = {await store.write(pragma('page_count'))}"))
+    await file.write(pragma(f"max_page_count = {await file.write(pragma('page_count'))}"))
 
     with pytest.raises(FxError) as refused:
-        await store.write(insert(2, bytes(1_000_000)))
+        await file.write(insert(2, bytes(1_000_000)))
     assert (refused.value.kind, refused.value.reason) == (Kind.RESOURCE_EXHAUSTED, "DISK_FULL")
-    assert str(store.path) not in refused.value.detail
+    assert str(file.path) not in refused.value.detail
 
-    assert await store.read(ids) == [1]
-    await store.write(pragma("max_page_count = 100000"))
-    await store.write(insert(3))
-    assert await store.read(ids) == [1, 3]
+    assert await file.read(ids) == [1]
+    await file.write(pragma("max_page_count = 100000"))
+    await file.write(insert(3))
+    assert await file.read(ids) == [1, 3]
 
 
-async def test_a_database_that_cannot_be_written_any_more_is_unavailable(store: SqliteStore) -> None:
-    await store.check()
-    await store.write(pragma("query_only = ON"))
+async def test_a_database_that_cannot_be_written_any_more_is_unavailable(file: SqliteStore) -> None:
+    await file.check()
+    await file.write(pragma("query_only = ON"))
 
     with pytest.raises(FxError) as refused:
-        await store.write(insert(1))
+        await file.write(insert(1))
     assert (refused.value.kind, refused.value.reason) == (Kind.UNAVAILABLE, "STORE_UNAVAILABLE")
     with pytest.raises(FxError):
-        await store.check()
+        await file.check()
 
 
-async def test_what_was_asked_for_before_the_close_is_written(path: Path) -> None:
-    store = SqliteStore.open(path, METADATA)
+async def test_what_was_asked_for_before_the_close_is_written(path: Path, databases: Databases) -> None:
+    store = databases.open(path, METADATA)
     writing = [asyncio.create_task(store.write(insert(number))) for number in range(20)]
     await asyncio.sleep(0)
     await store.close()
@@ -199,7 +219,7 @@ async def test_what_was_asked_for_before_the_close_is_written(path: Path) -> Non
     with pytest.raises(FxError, match="is closed"):
         await store.write(insert(99))
 
-    again = SqliteStore.open(path, METADATA)
+    again = databases.open(path, METADATA)
     assert await again.read(ids) == list(range(20))
     await again.close()
 
@@ -214,8 +234,10 @@ def test_a_file_that_cannot_be_opened_is_said_in_one_sentence(tmp_path: Path) ->
         SqliteStore.open(tmp_path / "junk.db", METADATA)
 
 
-async def test_a_table_of_an_earlier_release_gains_the_columns_that_it_lacks(path: Path) -> None:
-    store = SqliteStore.open(path, METADATA)
+async def test_a_table_of_an_earlier_release_gains_the_columns_that_it_lacks(
+    path: Path, databases: Databases
+) -> None:
+    store = databases.open(path, METADATA)
     await store.write(insert(1, b"old"))
     await store.close()
     newer = sa.MetaData()
@@ -228,22 +250,12 @@ async def test_a_table_of_an_earlier_release_gains_the_columns_that_it_lacks(pat
         sa.Column("link", sa.Text, nullable=False, server_default=""),
         sa.Column("trail", sa.Integer),
     )
+    sa.Index("orders_by_link", table.c.link)
     for _ in range(2):
-        store = SqliteStore.open(path, newer)
+        store = databases.open(path, newer)
         found = await store.read(lambda connection: connection.execute(sa.select(table)).all())
         assert [tuple(row) for row in found] == [(1, b"old", False, "", None)]
         await store.close()
-
-
-async def test_a_table_of_an_earlier_release_gains_the_indexes_that_it_lacks(path: Path) -> None:
-    await SqliteStore.open(path, METADATA).close()
-    newer = sa.MetaData()
-    columns = sa.Column("id", sa.Integer, primary_key=True), sa.Column("link", sa.Text)
-    table = sa.Table("orders", newer, *columns)
-    sa.Index("orders_by_link", table.c.link)
-    plan = sa.text("EXPLAIN QUERY PLAN SELECT id FROM orders WHERE link = 'x'")
-    for _ in range(2):
-        store = SqliteStore.open(path, newer)
-        (row,) = await store.read(lambda connection: connection.execute(plan).all())
-        assert "orders_by_link" in row.detail
-        await store.close()
+    engine = databases.engine(path)
+    assert [each["name"] for each in sa.inspect(engine).get_indexes("orders")] == ["orders_by_link"]
+    engine.dispose()

@@ -24,6 +24,7 @@ from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
 from fxmesh.types.v1 import market_pb2 as types_pb2
 from google.protobuf.message import Message
 from prometheus_client import CollectorRegistry, generate_latest
+from pydantic import SecretStr
 
 from interceptors.standard import client_concerns, server_concerns
 from services.errors import FxError, Kind
@@ -41,6 +42,7 @@ from services.trading_gateway.compose import compose
 from services.trading_gateway.config import Settings
 from services.wire.ticks import tick_columns
 from services.wire.times import timestamp
+from tests.kit.databases import chosen
 from tests.kit.events import quiet_log
 from tests.trading_gateway.world import until
 
@@ -168,7 +170,8 @@ class Platform:
             await action()
 
         self._tasks = [asyncio.create_task(body(action)) for action in self.service.background]
-        await self.bus.subscribe(*self.service.subscriptions)
+        if self.service.subscriptions:
+            await self.bus.subscribe(*self.service.subscriptions)
         await self.reader.subscribe(Subscription(EVENTS, self._read))
         await until(lambda: bool(self.market.streams))
 
@@ -247,7 +250,9 @@ async def platform(
     folder: Path, settings: Settings | None = None, bus: Bus | None = None
 ) -> AsyncIterator[Platform]:
     # A test ticks once and may then take its time: that the feed is silent is not what it is about.
-    patient = (settings or Settings()).model_copy(update={"feed_stale_seconds": 60.0})
+    address = SecretStr(chosen().address(folder))
+    changes = {"feed_stale_seconds": 60.0, "database_url": address}
+    patient = (settings or Settings()).model_copy(update=changes)
     running = Platform(folder, patient, bus)
     await running.start()
     try:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from services.runtime.store import _raw
+from services.runtime.store import SqliteStore, _raw
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side
 from tests.trading_gateway.world import World
 
@@ -22,6 +22,7 @@ def world(tmp_path: Path) -> World:
 async def test_a_restart_looks_for_open_orders_by_index(world: World) -> None:
     await world.start()
     statements: list[str] = []
+    assert isinstance(world.database, SqliteStore)
     raw = _raw(world.database._read_connection)
     raw.set_trace_callback(statements.append)
     await world.store.load()

@@ -14,6 +14,8 @@ from tests.trading_gateway.kit import SECOND, START
 from tests.trading_gateway.platform import platform
 from tests.trading_gateway.test_service import limit, order, quoted
 
+pytestmark = pytest.mark.usefixtures("databases")
+
 NO_SYMBOL = (Kind.INVALID_ARGUMENT, "UNKNOWN_SYMBOL")
 
 

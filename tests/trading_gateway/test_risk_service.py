@@ -17,6 +17,8 @@ from tests.trading_gateway.platform import platform
 from tests.trading_gateway.test_service import GOOD, order, quoted
 from tests.trading_gateway.world import until
 
+pytestmark = pytest.mark.usefixtures("databases")
+
 PATIENT = Settings(feed_stale_seconds=60)
 """On a busy machine two seconds may pass between a tick and the orders that follow it."""
 

@@ -23,6 +23,8 @@ from tests.trading_gateway.kit import SECOND, START, batch
 from tests.trading_gateway.platform import Platform, platform
 from tests.trading_gateway.world import until
 
+pytestmark = pytest.mark.usefixtures("databases")
+
 GOOD = ("1.10000", "1.10010")
 BUY, SELL = types_pb2.SIDE_BUY, types_pb2.SIDE_SELL
 

@@ -15,11 +15,11 @@ from typing import Protocol
 from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
 from services.runtime.clock import EventClock
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database
 from services.runtime.traces import ContextTracer
 from services.tracing import Tracer
 from services.trading_gateway.adapters.schema import Schema
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.config import Settings
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.feeds import Quote
@@ -43,6 +43,7 @@ from services.trading_gateway.handlers import (
     VenueLinks,
 )
 from services.trading_gateway.ports import Announced, Depth, FeedItem, Store, TicksCame, Venue
+from tests.kit.databases import chosen
 from tests.kit.events import quiet_log
 from tests.trading_gateway.kit import LIVE_SESSION, SECOND, START, batch
 
@@ -184,13 +185,13 @@ class World:
         self.venues: dict[str, Outside] = {}
         """Venues outside, by name; they outlive a restart."""
 
-    def store_of(self, database: SqliteStore, schema: Schema) -> Store:
+    def store_of(self, database: Database, schema: Schema) -> Store:
         """The store in use; tests of failures put something in between."""
-        return SqliteTradingStore(database, schema)
+        return TradingStore(database, schema)
 
     async def start(self) -> None:
         schema = Schema()
-        self.database = SqliteStore.open(self.folder / "trading.db", schema.metadata)
+        self.database = chosen().open(self.folder / "trading.db", schema.metadata)
         self.schema = schema
         self.store = self.store_of(self.database, schema)
         settings, log = self.settings, quiet_log()

@@ -203,6 +203,7 @@ def _collector(text: str) -> str:
 
 def chosen_instances(text: str) -> dict[str, int]:
     """Processes of a service by its name, from `market_data=3,...`. Raises CliError BAD_OPTION."""
+    from services.cli.config import inherited_environment
     from services.cli.supervisor.plan import MOST_INSTANCES
     from services.runtime.policy import service_policies
 
@@ -217,8 +218,11 @@ def chosen_instances(text: str) -> dict[str, int]:
                 part, f"the number must be from 1 to {MOST_INSTANCES}", f"As {name}=3 or leave it out."
             )
         if int(number) > 1 and (why := services[name].single_because):
-            several = ", ".join(each.name for each in services.values() if not each.single_because)
-            raise _wrong_instances(part, f"it runs as one process, because {why}", f"Several: {several}.")
+            setting = services[name].several_with
+            if not (setting and inherited_environment().get(setting)):
+                several = ", ".join(each.name for each in services.values() if not each.single_because)
+                hint = f"Several: {several}." + (f" Or set {setting}." if setting else "")
+                raise _wrong_instances(part, f"it runs as one process, because {why}", hint)
         chosen[name] = int(number)
     return chosen
 

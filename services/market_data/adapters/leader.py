@@ -1,32 +1,23 @@
-"""The instance that leads, reached over the mesh: what the mirror reads, and where calls are passed on."""
+"""What the mirror reads of the instance that leads."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 
 from fxmesh.marketdata.v1 import service_pb2 as pb
 from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
 
-from services.errors import FxError, Kind
 from services.market_data.domain.history import TickMessage
 from services.market_data.domain.quotes import OrderBook
 from services.market_data.domain.replays import Replay
 from services.market_data.domain.sessions import FeedSession
-from services.market_data.ports import Leadership, Picture
+from services.market_data.ports import Picture
 from services.market_data.wire import answers
-from services.runtime.health import Health
-from services.runtime.ports import Channels
+from services.runtime.leaders import Leaders, no_leader
+from services.runtime.mesh import Mesh
 
-SERVICE = "fxmesh.marketdata.v1.MarketDataService"
-DEPENDENCY = "leader"
 PICTURES = 10
 """How often a picture is taken where ticks come meanwhile."""
-
-
-def no_leader(detail: str) -> FxError:
-    """Nobody leads at the moment: within seconds one of the instances will."""
-    return FxError(Kind.UNAVAILABLE, "PEER_UNAVAILABLE", detail, retry_after_s=1.0)
 
 
 class LeaderPeer:
@@ -75,60 +66,6 @@ class LeaderPeer:
         raise no_leader("the leader ended its order books")
 
 
-class Leaders:
-    """Stubs of whoever leads."""
-
-    def __init__(self, channels: Channels, leadership: Leadership) -> None:
-        self._channels = channels
-        self._leadership = leadership
-        self._stub: tuple[str, MarketDataServiceStub] | None = None
-
-    def at(self, address: str) -> LeaderPeer:
-        """The leader at an address."""
-        return LeaderPeer(self._at(address))
-
-    async def elsewhere(self, patience_s: float) -> MarketDataServiceStub | None:
-        """The leader's stub, None when this process leads.
-
-        Waits for a leader to be known; FxError UNAVAILABLE `PEER_UNAVAILABLE` after `patience_s`.
-        """
-        leadership = self._leadership
-        if not self._leads() and not leadership.leader:
-            try:
-                async with asyncio.timeout(patience_s):
-                    await leadership.until(lambda: self._leads() or bool(leadership.leader))
-            except TimeoutError:
-                raise no_leader("no instance of market_data leads at the moment") from None
-        return None if self._leads() else self._at(leadership.leader)
-
-    def _leads(self) -> bool:
-        return self._leadership.term > 0
-
-    async def changed(self) -> None:
-        """Return once another one leads than now."""
-        await another(self._leadership)
-
-    def _at(self, address: str) -> MarketDataServiceStub:
-        if self._stub is None or self._stub[0] != address:
-            self._stub = address, MarketDataServiceStub(self._channels.at(SERVICE, address))
-        return self._stub[1]
-
-
-async def show_leader(leadership: Leadership, health: Health) -> None:
-    """Background: tell in the process's health whom it follows, from the first time that it does."""
-    await leadership.until(lambda: not leadership.term)
-    health.starting(DEPENDENCY, "no instance leads yet", required=False)
-    while True:
-        if leadership.term:
-            health.up(DEPENDENCY, "this instance leads")
-        elif leadership.leader:
-            health.up(DEPENDENCY, f"follows {leadership.leader}")
-        else:
-            health.down(DEPENDENCY, "no instance leads")
-        await another(leadership)
-
-
-async def another(leadership: Leadership) -> None:
-    """Return once another one leads than now, or the same one anew."""
-    seen = leadership.term, leadership.leader
-    await leadership.until(lambda: (leadership.term, leadership.leader) != seen)
+def leaders_of(mesh: Mesh) -> Leaders[MarketDataServiceStub]:
+    """The instances of this service that may lead it."""
+    return Leaders(mesh.service, mesh.channels, mesh.leadership, MarketDataServiceStub)

@@ -178,6 +178,7 @@ class NatsBus:
     async def drain(self) -> None:
         """Stop fetching, let the batches in hand finish and be acknowledged. Publishing still works."""
         consumers, self._consumers = self._consumers, []
+        self._consumed.clear()
         await asyncio.gather(*(consumer.drain() for consumer in consumers))
 
     async def close(self) -> None:

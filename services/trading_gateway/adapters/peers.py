@@ -1,4 +1,4 @@
-"""Market data and analysis over the mesh. Failures arrive as FxError, with a deadline on every call."""
+"""Market data, analysis and other gateways over the mesh. Failures arrive as FxError; all have a deadline."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from fxmesh.analysis.v1 import service_pb2 as analysis_pb2
 from fxmesh.analysis.v1.service_pb2_grpc import AnalysisServiceStub
 from fxmesh.marketdata.v1 import service_pb2 as market_pb2
 from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
+from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
 
 from services.errors import FxError, Kind
-from services.runtime.ports import Channels
+from services.runtime.leaders import Leaders
+from services.runtime.mesh import Mesh
+from services.runtime.ports import Channels, Leadership
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.ports import Depth, FeedItem
@@ -123,3 +126,8 @@ class AnalysisPeer:
         )
         answer = await self._stub.ListSignals(request)
         return analysis_wire.opinions(list(answer.signals), signal)
+
+
+def gateways(mesh: Mesh, lease: Leadership) -> Leaders[TradingServiceStub]:
+    """The instances of this service, of which one holds the lease of the books."""
+    return Leaders(mesh.service, mesh.channels, lease, TradingServiceStub)

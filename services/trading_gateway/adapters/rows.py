@@ -1,7 +1,7 @@
 """Flat dataclasses as table rows and back: one column a field, whole numbers, text and booleans only.
 
-Amounts are whole numbers in INTEGER columns (64 bit), enums their text, tuples JSON text; no column is REAL.
-Statements are made once, with the table: making one takes longer than the database does with it.
+Amounts are whole numbers of 64 bit, enums their text, tuples JSON text; no column is REAL. Statements are
+made once: making one takes longer than the database does with it.
 """
 
 from __future__ import annotations
@@ -14,16 +14,29 @@ from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
+
+from services.runtime.database import replacing
 
 T = TypeVar("T")
+ARRIVAL: sa.ColumnClause[int] = sa.literal_column("rowid", sa.BigInteger)
+"""The order in which rows were added, in a table of `arriving` rows. SQLite counts them in a column of that
+name by itself; elsewhere there has to be one.
+"""
 
 
 class Rows(Generic[T]):
     """The table of a dataclass."""
 
-    def __init__(self, kind: type[T], name: str, key: tuple[str, ...], metadata: sa.MetaData) -> None:
-        """`key`: the fields of the primary key."""
+    def __init__(
+        self,
+        kind: type[T],
+        name: str,
+        key: tuple[str, ...],
+        metadata: sa.MetaData,
+        *,
+        arriving: bool = False,
+    ) -> None:
+        """`key`: the fields of the primary key; `arriving`: rows are read in the order of `ARRIVAL`."""
         self._kind = kind
         types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
         self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
@@ -41,7 +54,8 @@ class Rows(Generic[T]):
         self._readers = [_reader(types[each][0], types[each][2]) for each in self._names]
         self.table = sa.Table(name, metadata, *columns)
         self._insert = sa.insert(self.table)
-        self._upsert = upsert(self.table)
+        if arriving:
+            sa.event.listen(self.table, "after_create", _arrival_column)
 
     def add(self, connection: sa.Connection, values: Iterable[T]) -> None:
         """Insert new rows."""
@@ -53,7 +67,7 @@ class Rows(Generic[T]):
         """Insert rows, or replace those with their keys."""
         content = [self._row(each) for each in values]
         if content:
-            connection.execute(self._upsert, content)
+            connection.execute(replacing(connection, self.table), content)
 
     def read(
         self, connection: sa.Connection, statement: sa.Select[Any], given: Mapping[str, Any] | None = None
@@ -70,14 +84,6 @@ class Rows(Generic[T]):
         return {name: _stored(getattr(value, name)) for name in self._names}
 
 
-def upsert(table: sa.Table) -> sa.Insert:
-    """A statement that inserts a row, or replaces the one with its key."""
-    statement = sqlite.insert(table)
-    keys = [each.name for each in table.primary_key]
-    others = {each.name: statement.excluded[each.name] for each in table.columns if each.name not in keys}
-    return statement.on_conflict_do_update(index_elements=keys, set_=others)
-
-
 _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
     int: sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
     bool: sa.Boolean(),
@@ -85,6 +91,12 @@ _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
     Enum: sa.Text(),
     tuple: sa.Text(),
 }
+
+
+def _arrival_column(table: sa.Table, connection: sa.Connection, **_: Any) -> None:
+    if connection.dialect.name != "sqlite":
+        name = connection.dialect.identifier_preparer.format_table(table)
+        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN rowid BIGINT GENERATED ALWAYS AS IDENTITY")
 
 
 def _default(kind: type, name: str) -> str | None:

@@ -36,8 +36,8 @@ class Schema:
         self.limits = Rows(LimitSetting, "limits", ("account_id", "symbol", "name"), metadata)
         self.limit_changes = Rows(LimitChange, "limit_changes", ("number",), metadata)
         self.answers = Rows(Answered, "answers", ("request_id",), metadata)
-        self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata)
-        self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata)
+        self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata, arriving=True)
+        self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata, arriving=True)
         self.cursors = Rows(VenueCursor, "venue_cursors", ("venue",), metadata)
         # What is never searched: JSON of the value beside its key.
         self.sessions = sa.Table(
@@ -65,7 +65,7 @@ class Schema:
             "transactions",
             metadata,
             sa.Column("account_id", sa.Text, primary_key=True),
-            sa.Column("number", sa.Integer, primary_key=True, autoincrement=False),
+            sa.Column("number", sa.BigInteger, primary_key=True, autoincrement=False),
             sa.Column("body", sa.Text, nullable=False),
         )
         # Which request or event a signal or order belongs to; written once, read after a restart.

@@ -1,5 +1,5 @@
-"""The durable truth of trading in SQLite: every commit is one transaction on the one writer thread, events
-included.
+"""The durable truth of trading in a database: every commit is one transaction on the one writer thread,
+events included.
 
 A commit is refused unless its journal entries follow on the last one stored. So when one fails, everything
 that was applied after it fails too, and the books are built again from what is here.
@@ -13,14 +13,14 @@ from dataclasses import asdict
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import sqlite
 
 from services.crash import crash_point
 from services.errors import FxError, Kind
-from services.runtime.store import SqliteStore
+from services.runtime.database import adding, replacing
+from services.runtime.store import Database
 from services.tracing import Story
 from services.trading_gateway import wire
-from services.trading_gateway.adapters.rows import Rows, upsert
+from services.trading_gateway.adapters.rows import ARRIVAL, Rows
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Standing
@@ -42,17 +42,13 @@ _WORKING = [each.value for each in OrderStatus if each not in FINAL_STATUSES]
 """Asked for by name, so that an index finds them: orders that are over are as many as the years make them."""
 
 
-class SqliteTradingStore:
-    """The Store port on one database file."""
+class TradingStore:
+    """The Store port on one database."""
 
-    def __init__(self, database: SqliteStore, schema: Schema) -> None:
+    def __init__(self, database: Database, schema: Schema) -> None:
         self._database = database
         self._schema = schema
         self._add_transactions = sa.insert(schema.transactions)
-        self._put_session, self._put_feed, self._put_standing = (
-            upsert(each) for each in (schema.sessions, schema.feeds, schema.standing)
-        )
-        self._add_story = sqlite.insert(schema.stories).on_conflict_do_nothing()
         self._last_entry = sa.select(sa.func.max(schema.journal.table.c.number))
         orders = schema.orders.table
         self._by_id = sa.select(orders).where(orders.c.order_id == sa.bindparam("wanted"))
@@ -162,11 +158,7 @@ class SqliteTradingStore:
     async def decisions(self, account_id: str, limit: int) -> list[Decision]:
         """Automatic decisions, newest first."""
         table = self._schema.decisions.table
-        newest = (
-            sa.select(table)
-            .where(table.c.account_id == account_id)
-            .order_by(sa.desc(sa.literal_column("rowid")))
-        )
+        newest = sa.select(table).where(table.c.account_id == account_id).order_by(ARRIVAL.desc())
         return await self._read(self._schema.decisions, newest.limit(limit))
 
     async def journal(self, after: int, limit: int) -> list[JournalEntry]:
@@ -197,7 +189,7 @@ class SqliteTradingStore:
         self._write_markets(connection, changes)
         stories = [{"key": key, **asdict(story)} for key, story in told.stories.items()]
         if stories:
-            connection.execute(self._add_story, stories)
+            connection.execute(adding(connection, schema.stories), stories)
         crash_point("trading.rows_written", *changes.inputs)
         self._write_events(connection, changes.events, told.events)
         crash_point("trading.events_written", *changes.inputs)
@@ -211,17 +203,19 @@ class SqliteTradingStore:
             connection.execute(self._add_transactions, rows)
 
     def _write_markets(self, connection: sa.Connection, changes: Changes) -> None:
+        schema = self._schema
         for session in changes.sessions.values():
             row = {"session_id": session.session_id, "body": plain.dump(session)}
-            connection.execute(self._put_session, row)
+            connection.execute(replacing(connection, schema.sessions), row)
         feeds = [
             {"scope": scope, "symbol": symbol, "body": plain.dump(state)}
             for (scope, symbol), state in changes.feeds.items()
         ]
         if feeds:
-            connection.execute(self._put_feed, feeds)
+            connection.execute(replacing(connection, schema.feeds), feeds)
         if changes.standing is not None:
-            connection.execute(self._put_standing, {"of": "all", "body": plain.dump(changes.standing)})
+            row = {"of": "all", "body": plain.dump(changes.standing)}
+            connection.execute(replacing(connection, schema.standing), row)
 
     def _write_events(
         self, connection: sa.Connection, told: Sequence[Event], stories: Sequence[Story | None]
@@ -247,9 +241,9 @@ class SqliteTradingStore:
             .join(orders, orders.c.order_id == fills.c.order_id)
             .where(orders.c.status.in_(_WORKING))
         )
-        # A row keeps its rowid when it is decided about: the order in which signals came.
+        # A row keeps its place when it is decided about: the order in which signals came.
         waiting = signals.c.decided == sa.false()
-        undecided = sa.select(signals).where(waiting).order_by(sa.literal_column("rowid"))
+        undecided = sa.select(signals).where(waiting).order_by(ARRIVAL)
         counts = sa.select(signals.c.session_id, sa.func.count()).group_by(signals.c.session_id)
         return Saved(
             accounts=tuple(schema.accounts.read(connection, sa.select(schema.accounts.table))),

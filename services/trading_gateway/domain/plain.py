@@ -19,8 +19,6 @@ from services.errors import VALIDATION_FAILED, invalid_field
 _COLUMN = range(-(2**63), 2**63)
 """What a column holds of whole numbers."""
 _AS_IT_IS = (bool, int, str)
-_SHORT = (str, Enum)
-"""Neither a number nor made of parts."""
 T = TypeVar("T")
 
 
@@ -40,15 +38,19 @@ def require_storable(value: object) -> None:
 
     Asked before an input is applied: found by the store, the books would be ahead of it already.
     """
-    path = _unstorable(value)
-    if path is not None:
-        raise invalid_field(VALIDATION_FAILED, path.removeprefix("."), "is too large to be stored")
+    found = _unstorable(value)
+    if found is not None:
+        path, why = found
+        raise invalid_field(VALIDATION_FAILED, path.removeprefix("."), why)
 
 
-def _unstorable(value: object) -> str | None:
+def _unstorable(value: object) -> tuple[str, str] | None:
+    """Where the fault is, and what it is."""
     if isinstance(value, int):
-        return None if value in _COLUMN else ""
-    if value is None or isinstance(value, _SHORT):
+        return None if value in _COLUMN else ("", "is too large to be stored")
+    if isinstance(value, str):
+        return ("", "holds a NUL character, which cannot be stored") if "\0" in value else None
+    if value is None or isinstance(value, Enum):
         return None
     parts: list[tuple[str, object]] = []
     if isinstance(value, tuple):
@@ -58,7 +60,7 @@ def _unstorable(value: object) -> str | None:
     for name, each in parts:
         deeper = _unstorable(each)
         if deeper is not None:
-            return name + deeper
+            return name + deeper[0], deeper[1]
     return None
 
 

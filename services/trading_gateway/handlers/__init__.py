@@ -2,7 +2,8 @@
 
 `desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `storms` (orders
 beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`, `interleaving` (both), `lockstep`,
-`trailing`, `following` (the feed), `venues` (those outside) on `sending`.
+`trailing`, `following` (the feed), `venues` (those outside) on `sending`, `roles` (when all this is ours to
+do).
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
@@ -14,6 +15,7 @@ from services.trading_gateway.handlers.orders import Orders
 from services.trading_gateway.handlers.progress import Progress
 from services.trading_gateway.handlers.reading import Reading
 from services.trading_gateway.handlers.risk_limits import RiskLimits
+from services.trading_gateway.handlers.roles import Roles
 from services.trading_gateway.handlers.signals import Signals
 from services.trading_gateway.handlers.storms import Storms
 from services.trading_gateway.handlers.trailing import Trailing
@@ -29,6 +31,7 @@ __all__ = [
     "Progress",
     "Reading",
     "RiskLimits",
+    "Roles",
     "Signals",
     "Storms",
     "Trailing",

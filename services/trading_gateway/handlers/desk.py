@@ -33,7 +33,7 @@ from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.values import PAPER
 from services.trading_gateway.handlers.stories import Stories
-from services.trading_gateway.ports import Clock, Meter, Outbox, Store, Told
+from services.trading_gateway.ports import Clock, Lease, Meter, Outbox, Store, Told
 
 RECOVER_S = 0.5
 ANSWERS_KEPT = 1_000
@@ -89,7 +89,9 @@ class Desk:
         conduct: Conduct,
         log: FilteringBoundLogger,
         tracer: Tracer,
+        lease: Lease | None = None,
     ) -> None:
+        """`lease`: where several desks share the store, whether this one may act."""
         self.store = store
         self.clock = clock
         self.meter = meter
@@ -102,6 +104,7 @@ class Desk:
         """Grows when the books were built anew: whoever follows the feed starts over from its positions."""
         self.outside: Outside = _Nowhere()
         """Set by whoever holds the links, before `start`."""
+        self._lease = lease
         self._outbox = outbox
         self._conduct = conduct
         self._engine: Engine | None = None
@@ -123,8 +126,8 @@ class Desk:
         self.generation += 1
         with self._in_doubt():
             for asked in links.doubts(engine.book, "", self.time(LIVE), "the gateway has started"):
-                engine.link(asked)
-            engine.deliver(engine.resume())
+                self.engine.link(asked)  # unless the lease went meanwhile
+            self.engine.deliver(engine.resume())
         await self.settle()
         self.outside.rebuilt()
 
@@ -149,9 +152,23 @@ class Desk:
         while self._settling:
             await asyncio.gather(*self._settling, return_exceptions=True)
 
+    async def stand_down(self) -> None:
+        """Another desk may have the books now. At once nothing is matched, sent to the venue or answered from
+        these; returns when no commit of ours is under way any more. `start` builds them anew.
+        """
+        self._engine = None
+        await self.finish()
+        self._answers.clear()
+        self._broken.clear()
+
     @property
     def engine(self) -> Engine:
-        """The engine. Raises FxError UNAVAILABLE `STORE_UNAVAILABLE` while there is none."""
+        """The engine. Raises FxError UNAVAILABLE `LEASE_LOST` while another desk has the books,
+        `STORE_UNAVAILABLE` while there is none.
+        """
+        if not self._may_act:
+            detail = "another gateway has these books, or will within seconds"
+            raise FxError(Kind.UNAVAILABLE, "LEASE_LOST", detail, retry_after_s=1.0)
         if self._engine is None:
             detail = "the books are being rebuilt from the store"
             raise FxError(Kind.UNAVAILABLE, "STORE_UNAVAILABLE", detail, retry_after_s=RECOVER_S)
@@ -249,8 +266,8 @@ class Desk:
 
     @property
     def standing(self) -> Engine | None:
-        """The engine, or None while the books are being rebuilt: for what only looks."""
-        return self._engine
+        """The engine, or None while there is none to act with: for what only looks."""
+        return self._engine if self._may_act else None
 
     @property
     def backlog(self) -> int:
@@ -285,8 +302,10 @@ class Desk:
         while changes:
             await committed
             orders.update(changes.orders)
-            if engine is not self._engine:
-                return orders  # rebuilt meanwhile: the new engine sends what was on its way
+            if engine is not self._engine or not self._may_act:
+                return (
+                    orders  # rebuilt meanwhile, here or elsewhere: the new engine sends what was on its way
+                )
             crash_point("trading.before_venue", *changes.asked)
             with self._in_doubt():
                 engine.deliver(changes.requests)
@@ -349,6 +368,10 @@ class Desk:
         except BaseException:
             self._break()
             raise
+
+    @property
+    def _may_act(self) -> bool:
+        return self._lease is None or self._lease.held
 
     def _break(self) -> None:
         self._engine = None

@@ -54,6 +54,13 @@ class Following:
         self._wanted: set[str] = set()
         self._heard = False
 
+    def begin_anew(self) -> None:
+        """The books were built as in a new process: go on where they are."""
+        self._plan = _Plan.ALL
+        self._from_start.clear()
+        self._lost.clear()
+        self._lockstep.begin_anew()
+
     async def run(self) -> None:
         """Background: follow for ever, coming back after every break."""
         delay_s = FIRST_DELAY_S

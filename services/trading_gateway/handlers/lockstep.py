@@ -53,6 +53,11 @@ class Lockstep:
         self._trailed.clear()
         self._trailing.forget()
 
+    def begin_anew(self) -> None:
+        """The books were built as in a new process: barriers come again with their ticks."""
+        self.forget()
+        self._raised = asyncio.Queue()
+
     async def ticks(self, item: TicksCame) -> None:
         """Take ticks of a replay: read them, hold them for their barrier, or leave them to `trailing`."""
         session_id = item.batch.session_id

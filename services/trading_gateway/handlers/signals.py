@@ -73,11 +73,16 @@ class Signals:
         await self._desk.settle()
         self._desk.moved()
 
+    def begin_anew(self) -> None:
+        """The books were built as in a new process: who leads the signals of a session shows again."""
+        self._led.clear()
+        self._since.clear()
+
     async def run(self) -> None:
         """Background: decide about signals as their ticks are read, those of a session in their order."""
         while True:
-            signal = self._ready()
             try:
+                signal = self._ready()
                 if signal is None:
                     await self._something_ready()
                 else:

@@ -167,3 +167,11 @@ def test_instances_that_cannot_be_are_refused_with_the_reason(asked: str, said: 
 def test_instances_are_chosen_by_service() -> None:
     assert chosen_instances("market_data=3, trading_gateway=1") == {"market_data": 3, "trading_gateway": 1}
     assert chosen_instances("") == {}
+
+
+def test_gateways_that_share_a_database_may_be_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(CliError) as refused:
+        chosen_instances("trading_gateway=2")
+    assert "Or set FXMESH_TRADING_GATEWAY_DATABASE_URL." in refused.value.hint
+    monkeypatch.setenv("FXMESH_TRADING_GATEWAY_DATABASE_URL", "postgresql://somewhere/books")
+    assert chosen_instances("trading_gateway=2") == {"trading_gateway": 2}

@@ -9,19 +9,19 @@ from pathlib import Path
 import pytest
 
 from services.errors import FxError
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database
 from services.trading_gateway.adapters.schema import Schema
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TradingState
 from services.trading_gateway.ports import Store, Told
 from tests.trading_gateway.world import World, until
 
 
-class HeldStore(SqliteTradingStore):
+class HeldStore(TradingStore):
     """Commits in the order they are asked for, and none beyond what `let` allows."""
 
-    def __init__(self, database: SqliteStore, schema: Schema) -> None:
+    def __init__(self, database: Database, schema: Schema) -> None:
         super().__init__(database, schema)
         self.asked: list[Changes] = []
         self._allowed: int | None = None
@@ -49,7 +49,7 @@ class HeldStore(SqliteTradingStore):
 class HeldWorld(World):
     """A world on such a store."""
 
-    def store_of(self, database: SqliteStore, schema: Schema) -> Store:
+    def store_of(self, database: Database, schema: Schema) -> Store:
         self.held = HeldStore(database, schema)
         return self.held
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from services.errors import FxError, Kind
-from services.runtime.store import SqliteStore
+from services.runtime.store import Database
 from services.trading_gateway.adapters.schema import Schema
-from services.trading_gateway.adapters.store import SqliteTradingStore
+from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.terms import Typed, terms
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
@@ -21,10 +21,10 @@ from tests.trading_gateway.world import World, until
 FULL = FxError(Kind.RESOURCE_EXHAUSTED, "DISK_FULL", "no space left")
 
 
-class FailingStore(SqliteTradingStore):
+class FailingStore(TradingStore):
     """Fails the commits it is told to fail."""
 
-    def __init__(self, database: SqliteStore, schema: Schema) -> None:
+    def __init__(self, database: Database, schema: Schema) -> None:
         super().__init__(database, schema)
         self.failures: list[FxError | None] = []
 
@@ -38,7 +38,7 @@ class FailingStore(SqliteTradingStore):
 class FailingWorld(World):
     """A world on such a store."""
 
-    def store_of(self, database: SqliteStore, schema: Schema) -> Store:
+    def store_of(self, database: Database, schema: Schema) -> Store:
         self.failing = FailingStore(database, schema)
         return self.failing
 

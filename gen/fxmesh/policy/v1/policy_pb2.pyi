@@ -190,6 +190,7 @@ class ServicePolicy(_message.Message):
     SCRAPES_FIELD_NUMBER: _builtins.int
     SINGLE_BECAUSE_FIELD_NUMBER: _builtins.int
     PRIORITY_PORT_FIELD_NUMBER: _builtins.int
+    SEVERAL_WITH_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """Folder under services/, process name and NATS user, e.g. "trading_gateway"."""
     area: _builtins.str
@@ -208,6 +209,10 @@ class ServicePolicy(_message.Message):
     """Default priority port: a second gRPC port with the methods of the bulkhead "cancels" and nothing else, so that no
     other call is ahead of them. A service with such methods has one, and no other service does; all its methods are
     served on grpc_port as well. Otherwise 0.
+    """
+    several_with: _builtins.str
+    """Setting that names a store which several instances may share: where it is set, single_because does not hold, and the
+    instances agree by leases in that store which of them does the work.
     """
     @_builtins.property
     def calls(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -234,10 +239,11 @@ class ServicePolicy(_message.Message):
         scrapes: _builtins.bool = ...,
         single_because: _builtins.str = ...,
         priority_port: _builtins.int = ...,
+        several_with: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "calls", b"calls", "consumes", b"consumes", "grpc_port", b"grpc_port", "http_port", b"http_port", "name", b"name", "priority_port", b"priority_port", "publishes", b"publishes", "scrapes", b"scrapes", "single_because", b"single_because"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["area", b"area", "calls", b"calls", "consumes", b"consumes", "grpc_port", b"grpc_port", "http_port", b"http_port", "name", b"name", "priority_port", b"priority_port", "publishes", b"publishes", "scrapes", b"scrapes", "several_with", b"several_with", "single_because", b"single_because"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,9 +1,9 @@
 """Calls that only the leader can answer, passed on to it by an instance that follows.
 
-What belongs to a running session (replays, tick streams, acknowledgements of lockstep) lives in one process.
-Callers need not know which: any instance takes the call, and the deadline, correlation ID and error of the
-answer are those of the call itself. A call is passed on once, so two instances that each take the other for
-the leader do not send it to and fro.
+What only one instance of a service may do lives in one process. Callers need not know which: any instance
+takes the call, and the deadline, correlation ID and error of the answer are those of the call itself. A call
+is passed on once, so two instances that each take the other for the leader do not send it to and fro. It goes
+on in the name of this service, which the contract allows to call itself; for whom it does so travels along.
 """
 
 from __future__ import annotations
@@ -18,10 +18,12 @@ from typing import Any, Protocol, TypeVar
 import grpc
 
 from services.errors import FxError, Kind
-from services.market_data.adapters.leader import Leaders, no_leader
+from services.runtime import context as call_context
+from services.runtime.identity import Principal, PrincipalKind
+from services.runtime.leaders import Leaders, no_leader
 
 PASSED_ON = "x-fxmesh-passed-on"
-_MARK = ((PASSED_ON, "1"),)
+"""Its value: for whom, by the label of a principal."""
 ANSWER_PATIENCE_S = 1.0
 STREAM_PATIENCE_S = 10.0
 """How long a call waits for a leader: one with a short deadline fails in time to be tried again, a stream
@@ -35,7 +37,7 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class Follower(Protocol):
     """A servicer whose instance may not be the leader."""
 
-    leaders: Leaders
+    leaders: Leaders[Any]
 
 
 F = TypeVar("F", bound=Follower)
@@ -52,7 +54,7 @@ def answered_by_leader(
         leader = await _leader(self, context, ANSWER_PATIENCE_S)
         if leader is None:
             return await method(self, request, context)
-        return await getattr(leader, name)(request, metadata=_MARK)
+        return await getattr(leader, name)(request, metadata=_mark())
 
     return answered
 
@@ -94,7 +96,7 @@ def streamed_by_leader(
                 return
             began = False
             try:
-                async for answer in _passed(self.leaders, getattr(leader, name)(request, metadata=_MARK)):
+                async for answer in _passed(self.leaders, getattr(leader, name)(request, metadata=_mark())):
                     began = True
                     yield answer
                 return
@@ -107,7 +109,7 @@ def streamed_by_leader(
     return streamed
 
 
-async def _passed(leaders: Leaders, stream: Any) -> AsyncIterator[Any]:
+async def _passed(leaders: Leaders[Any], stream: Any) -> AsyncIterator[Any]:
     """The leader's answers, until another instance leads: a leader that hangs says nothing of its end."""
     async with aclosing(stream) as answers:
         over = asyncio.create_task(leaders.changed())
@@ -118,15 +120,37 @@ async def _passed(leaders: Leaders, stream: Any) -> AsyncIterator[Any]:
         finally:
             over.cancel()
     if over.done() and not over.cancelled():
-        raise no_leader("another instance of market_data leads now")
+        raise no_leader(f"another instance of {leaders.service} leads now")
 
 
 async def _leader(follower: Follower, context: Context, patience_s: float) -> Any:
     passed = _was_passed(context)
+    if passed:
+        _act_for(follower.leaders.service, context)
     leader = await follower.leaders.elsewhere(0.0 if passed else max(0.0, patience_s))
     if passed and leader is not None:
         raise no_leader("the instance that was asked as the leader does not lead any more")
     return leader
+
+
+def _mark() -> tuple[tuple[str, str], ...]:
+    return ((PASSED_ON, call_context.principal.get().label),)
+
+
+def _act_for(service: str, context: Context) -> None:
+    """From here on the work is that of whoever asked the other instance. Its word is taken only where the
+    call proved to come from this very service.
+    """
+    caller = call_context.principal.get()
+    if (caller.kind, caller.name) == (PrincipalKind.SERVICE, service):
+        kind, _, name = _passed_for(context).partition(":")
+        if kind in set(PrincipalKind):
+            call_context.principal.set(Principal(name, PrincipalKind(kind)))
+
+
+def _passed_for(context: Context) -> str:
+    found = (value for key, value in context.invocation_metadata() or () if key == PASSED_ON)
+    return str(next(found, ""))
 
 
 def _was_passed(context: Context) -> bool:
