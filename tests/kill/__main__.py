@@ -90,12 +90,11 @@ def _deaths(chance: random.Random, count: int) -> Iterator[tuple[str, float]]:
 
 
 async def _dead(process: ServiceProcess, after_s: float) -> None:
-    with suppress(TimeoutError):
-        async with asyncio.timeout(after_s):
-            await process.ended()
+    ended = asyncio.ensure_future(process.ended())
+    await asyncio.wait({ended}, timeout=after_s)
     with suppress(ProcessLookupError):
         process.kill()
-    await process.ended()
+    await ended
 
 
 def say(began: float, text: str) -> None:

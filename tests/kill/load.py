@@ -23,7 +23,7 @@ from services.market.ticks import TickBatch
 from tests.kill.market import LIVE, REPLAY, SPREAD, SYMBOLS, Feed, signal
 
 TRADERS = ("demo", "pounds", "thin")
-ACCOUNTS = {"pounds": ("GBP", "50000"), "thin": ("USD", "400")}
+ACCOUNTS = {"pounds": ("GBP", "50000"), "thin": ("USD", "200")}
 """Opened by the operator, beside the one that is there from the start; the last comes to its stop-out."""
 FINAL = (
     trading_pb2.ORDER_STATUS_FILLED,
@@ -114,9 +114,9 @@ class Load:
         while self._trading:
             symbol = random.choice(SYMBOLS)
             what = random.random()
-            if what < 0.05:
+            if what < 0.1:
                 feed.tick(symbol, jump=random.choice((-1, 1)) * random.randint(200, 2_000))
-            elif what < 0.08:
+            elif what < 0.13:
                 feed.tick(symbol, pause_s=30 * 3600)
             elif what < 0.25 and not feed.ended:
                 feed.tick("EURUSD", REPLAY)
@@ -191,8 +191,8 @@ def _operation(random: Random, number: int) -> tuple[str, Any]:
     if kind < 0.4:
         name, value = random.choice(
             (
-                (trading_pb2.RISK_LIMIT_NAME_MARGIN_CALL, f"1.{number:04d}"),
-                (trading_pb2.RISK_LIMIT_NAME_STOP_OUT, f"0.5{number:04d}"),
+                (trading_pb2.RISK_LIMIT_NAME_MARGIN_CALL, f"{random.choice((1, 90))}.{number:04d}"),
+                (trading_pb2.RISK_LIMIT_NAME_STOP_OUT, f"{random.choice((0, 90))}.5{number:04d}"),
                 (trading_pb2.RISK_LIMIT_NAME_ORDER_NOTIONAL, f"{1_000_000 + number}"),
             )
         )
@@ -233,7 +233,10 @@ class _Trader:
 
     async def _step(self) -> None:
         what = self._random.random()
-        if what < 0.6 or not self._sent:
+        if what < 0.05:
+            for _ in range(4):  # more than the rate allows
+                await self._place(self._order())
+        elif what < 0.6 or not self._sent:
             await self._place(self._order())
         elif what < 0.68:
             await self._place(self._random.choice(self._sent))
@@ -323,6 +326,8 @@ class _Trader:
         if kind < 0.4:
             request.type = trading_pb2.ORDER_TYPE_LIMIT
             request.limit_price = price(middle + down * random.randint(-5, 40))
+            if random.random() < 0.4:
+                request.time_in_force = trading_pb2.TIME_IN_FORCE_DAY
         elif kind < 0.5:
             request.type = trading_pb2.ORDER_TYPE_STOP
             request.stop_price = price(middle - down * (random.randint(2, 40) + SPREAD))

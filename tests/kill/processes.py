@@ -13,6 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import grpc
 import nats
 from fxmesh.analysis.v1.events_pb2 import SignalGenerated
 from fxmesh.analysis.v1.service_pb2_grpc import add_AnalysisServiceServicer_to_server
@@ -104,9 +105,9 @@ class Town:
         process = ServiceProcess(await self._start(crash_at))
         async with AsyncExitStack() as stack:
             stack.push_async_callback(process.close)
-            stack.push_async_callback(self._serve, None, None)
             if await _serves(process):
                 channels = await stack.enter_async_context(calling(process.address, TRADING, once=True))
+                stack.push_async_callback(self._serve, None, None)
                 await self._serve(process, TradingServiceStub(channels.to(TRADING)))
             yield process
 
@@ -148,6 +149,8 @@ class Town:
                 continue
             try:
                 return attempt.result()
+            except grpc.aio.UsageError:  # the same, before it began
+                continue
             except FxError as failure:
                 if failure.kind not in PASSING:
                     raise

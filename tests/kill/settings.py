@@ -12,6 +12,6 @@ SETTINGS = Settings(
     paper_lost="0.05",
     paper_partial_fills="0.3",
     paper_settle_seconds=2,
-    max_orders_per_second=6,
+    max_orders_per_second=1,
     drift_reduces=True,
 )

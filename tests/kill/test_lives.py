@@ -9,6 +9,7 @@ import pytest
 from services.crash import POINTS
 from services.runtime.outbox import OutboxRelay
 from tests.kill.lives import Lives, Plan, run
+from tests.kill.verdict import Books
 
 pytestmark = pytest.mark.timeout(900)
 SEEDS = range(1, 11)
@@ -27,6 +28,16 @@ def test_a_life_can_end_at_every_point(tmp_path: Path) -> None:
     lives, wrong = run(tmp_path, 1, STEPS, iter([Plan(each, 2) for each in POINTS]))
     assert wrong == []
     assert lives.crashes == list(POINTS)
+    kinds = {each.kind for each in Books(lives.file).journal}
+    assert kinds >= {"Executed", "Amended", "Trailed", "AskDue", "DayRolled", "SetLimits", "SetTradingState"}
+    assert kinds >= {
+        "SignalDecided",
+        "SessionEnded",
+        "CancelOrder",
+        "OpenAccount",
+        "OrdersRefused",
+        "OrderDue",
+    }
 
 
 def test_a_seed_gives_the_same_run_again(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ that was applied after it fails too, and the books are built again from what is 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -262,10 +262,23 @@ class TradingStore:
             limits=tuple(schema.limits.read(connection, sa.select(schema.limits.table))),
             cursors=tuple(schema.cursors.read(connection, sa.select(schema.cursors.table))),
             limit_change_number=self._last(connection, schema.limit_changes),
+            placed=tuple(self._placed(connection)),
             order_number=self._last(connection, schema.orders),
             fill_number=self._last(connection, schema.fills),
             journal_number=self._last(connection, schema.journal),
         )
+
+    def _placed(self, connection: sa.Connection) -> Iterator[tuple[str, int]]:
+        """Orders that count, of each account's last second that had any: what its rate goes on from."""
+        orders = self._schema.orders.table.c
+        for account_id in connection.scalars(sa.select(self._schema.accounts.table.c.account_id)).all():
+            newest = sa.select(orders.created_ns).where(orders.account_id == account_id, orders.counted)
+            times: list[int] = []
+            for time_ns in connection.scalars(newest.order_by(orders.number.desc())):
+                if times and time_ns <= times[0] - 1_000_000_000:
+                    break
+                times.append(time_ns)
+            yield from ((account_id, each) for each in reversed(times))
 
     def _standing(self, connection: sa.Connection) -> Standing:
         body = connection.execute(sa.select(self._schema.standing.c.body)).scalar_one_or_none()

@@ -51,6 +51,8 @@ class Saved:
     undecided: tuple[Signal, ...] = ()
     """Signals that came and were not decided about, in the order in which they came."""
     limits: tuple[LimitSetting, ...] = ()
+    placed: tuple[tuple[str, int], ...] = ()
+    """(account, market time) of the orders that count for its rate, of its last second that had any."""
     order_number: int = 0
     fill_number: int = 0
     limit_change_number: int = 0
@@ -101,6 +103,8 @@ class Book:
             self._executions.setdefault(of, set()).add(execution)
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._placed: dict[str, deque[int]] = {}
+        for account_id, time_ns in saved.placed:
+            self.count_placed(account_id, time_ns)
         self.tallies: dict[tuple[str, str], Tally] = {}
         """Refusals that left nothing behind and are not told yet, by account and reason."""
 

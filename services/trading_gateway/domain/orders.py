@@ -134,6 +134,8 @@ class Order:
     """What the venue was asked to change; None leaves as it is."""
     amend_revision: int = 0
     """The revision at which it was asked, which its answer names; 0: nothing is on its way."""
+    counted: bool = False
+    """It counts for the order rate of its account."""
 
     @property
     def remaining(self) -> int:

@@ -37,9 +37,10 @@ def place(book: Book, asked: PlaceOrder) -> Order:
         book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin, held=parent is not None
     )
     refused = checks.refusal(case) or storms.beyond_rate(case)
-    if refused is not None or not case.reducing:
+    counted = refused is not None or not case.reducing
+    if counted:
         book.count_placed(account.account_id, asked.time_ns)
-    order = _new(book, asked, account.session_id, refused)
+    order = replace(_new(book, asked, account.session_id, refused), counted=counted)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)
         return book.put_order(order, OrderStep.REJECTED)

@@ -49,6 +49,20 @@ async def test_an_order_sent_many_times_at_once_is_one_order(world: World) -> No
     assert len(await world.orders.page(OrderQuery("demo"))) == 1
 
 
+async def test_a_restart_does_not_begin_a_new_second_of_the_order_rate(world: World) -> None:
+    rate = world.settings.max_orders_per_second
+    for number in range(rate):
+        await world.place(f"k{number}", Side.BUY, "1000")
+    await world.restart()
+    world.desk.heard()
+    with pytest.raises(FxError, match="ORDER_RATE"):
+        await world.place("one more", Side.BUY, "1000")
+    await world.place("out", Side.SELL, "1000")  # only reduces
+    await world.announce()
+    await world.tick(("1.10000", "1.10010"))
+    assert (await world.place("a second later", Side.BUY, "1000")).status is OrderStatus.FILLED
+
+
 async def test_many_orders_at_once_are_all_booked_in_one_sequence(world: World) -> None:
     await asyncio.gather(*(world.place(f"k{number}", Side.BUY, "1000") for number in range(20)))
 
