@@ -36,6 +36,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
             request.currency,
             request.deposit,
             auto_trade=request.auto_trade,
+            mode=requests.position_mode(request.position_mode),
         )
         return pb.OpenAccountResponse(account=wire.account(view))
 
@@ -131,7 +132,9 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     async def ClosePosition(
         self, request: pb.ClosePositionRequest, context: Context
     ) -> pb.ClosePositionResponse:
-        order = await self._orders.close_position(request.account_id, request.symbol, request.client_order_id)
+        order = await self._orders.close_position(
+            request.account_id, request.symbol, request.client_order_id, request.position_id, request.size
+        )
         return pb.ClosePositionResponse(order=wire.order(order))
 
     @override

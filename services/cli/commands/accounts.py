@@ -52,9 +52,12 @@ def register(app: typer.Typer) -> None:
     group.callback(epilog=output.examples("fxmesh accounts", "fxmesh accounts open mine --deposit 5000"))(
         accounts
     )
-    group.command("open", epilog=output.examples("fxmesh accounts open mine --currency EUR --deposit 5000"))(
-        open_account
-    )
+    group.command(
+        "open",
+        epilog=output.examples(
+            "fxmesh accounts open mine --currency EUR --deposit 5000", "fxmesh accounts open hedged --hedging"
+        ),
+    )(open_account)
     group.command("auto-trade", epilog=output.examples("fxmesh accounts auto-trade demo off"))(auto_trade)
     app.add_typer(group, name="accounts")
     app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
@@ -110,6 +113,10 @@ def open_account(
     currency: Annotated[str, typer.Option("--currency", metavar="CODE", help="ISO 4217.")] = "USD",
     deposit: Annotated[str, typer.Option("--deposit", metavar="AMOUNT", help="In its currency.")] = "100000",
     auto: SwitchOption = False,
+    hedging: Annotated[
+        bool,
+        typer.Option("--hedging", help="Each order opens a position of its own, on both sides. For good."),
+    ] = False,
     request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
@@ -119,7 +126,7 @@ def open_account(
     from services.cli.requests import accounts as requests
 
     Caller(home, address, json).run(
-        lambda link: requests.open_account(link, account_id, currency, deposit, auto, request_id)
+        lambda link: requests.open_account(link, account_id, currency, deposit, auto, hedging, request_id)
     )
 
 

@@ -53,7 +53,13 @@ async def accounts(link: Link) -> None:
 
 
 async def open_account(
-    link: Link, account_id: str, currency: str, deposit: str, auto_trade: bool, request_id: str
+    link: Link,
+    account_id: str,
+    currency: str,
+    deposit: str,
+    auto_trade: bool,
+    hedging: bool,
+    request_id: str,
 ) -> None:
     request_id = request_id or link.new_id()
     request = pb.OpenAccountRequest(
@@ -62,6 +68,7 @@ async def open_account(
         currency=currency.upper(),
         deposit=deposit,
         auto_trade=auto_trade,
+        position_mode=trading.POSITION_MODE_HEDGING if hedging else trading.POSITION_MODE_UNSPECIFIED,
     )
     answer = await link.mutate(
         link.trading.OpenAccount(request),
@@ -196,6 +203,7 @@ def about_account(account: trading.Account) -> Table:
             ("level", _level(account)),
             ("trading", word(account, "trading_state")),
             ("auto-trade", "on" if account.auto_trade else "off"),
+            ("positions", word(account, "position_mode")),
             ("replay", account.session_id),
             ("updated", clock(account.updated_at)),
         ]

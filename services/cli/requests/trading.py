@@ -46,9 +46,19 @@ async def place(link: Link, ticket: Ticket) -> ExitCode | None:
     return _placed(link, answer, answer.order)
 
 
-async def close(link: Link, symbol: str, account: str, client_order_id: str) -> ExitCode | None:
+async def close(
+    link: Link, symbol: str, account: str, position: str, size: str, client_order_id: str
+) -> ExitCode | None:
+    """A position, or units of it; `position` names one of a hedging account."""
     key = client_order_id or link.new_id()
-    request = pb.ClosePositionRequest(account_id=account, symbol=inputs.symbol(symbol), client_order_id=key)
+    symbol = inputs.symbol(symbol)
+    request = pb.ClosePositionRequest(
+        account_id=account,
+        symbol=symbol,
+        client_order_id=key,
+        position_id=position,
+        size=await _units(link, symbol, size),
+    )
     answer = await link.mutate(
         link.trading.ClosePosition(request), f"closing order {key} was placed", _ask(account, key)
     )
@@ -204,7 +214,7 @@ def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
     shown = _order_table([order], "")
     ids = [("order", order.order_id), ("client order id", order.client_order_id), ("request id", request_id)]
     why = f"{order.reason}: {order.reason_detail}" if order.reason else ""
-    family = [("follows", order.parent_order_id), ("link", order.link_id)]
+    family = [("follows", order.parent_order_id), ("link", order.link_id), ("position", order.position_id)]
     return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id), *family])]
 
 

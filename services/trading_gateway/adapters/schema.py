@@ -25,6 +25,8 @@ class Schema:
         self.fills = Rows(Fill, "fills", ("execution_id",), metadata)
         self.ledger = Rows(LedgerEntry, "ledger", ("account_id", "entry"), metadata)
         self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)
+        # Those of hedging accounts, beside a table of earlier releases whose key has no position.
+        self.tickets = Rows(Position, "tickets", ("account_id", "position_id"), metadata)
         self.accounts = Rows(Account, "accounts", ("account_id",), metadata)
         self.journal = Rows(JournalEntry, "journal", ("number",), metadata)
         self.limits = Rows(LimitSetting, "limits", ("account_id", "symbol", "name"), metadata)

@@ -173,7 +173,9 @@ class SqliteTradingStore:
         self._check_sequence(connection, changes)
         _add(connection, schema.journal, changes.journal)
         _upsert(connection, schema.orders, changes.orders.values())
-        _upsert(connection, schema.positions, changes.positions.values())
+        positions = changes.positions.values()
+        _upsert(connection, schema.positions, (each for each in positions if not each.position_id))
+        _upsert(connection, schema.tickets, (each for each in positions if each.position_id))
         _upsert(connection, schema.accounts, changes.accounts.values())
         _add(connection, schema.fills, changes.fills)
         _add(connection, schema.ledger, changes.ledger)
@@ -221,7 +223,11 @@ class SqliteTradingStore:
             standing=self._standing(connection),
             orders=tuple(_values(connection, schema.orders, working)),
             executions=tuple((row[0], row[1]) for row in connection.execute(executions)),
-            positions=tuple(_values(connection, schema.positions, sa.select(schema.positions.table))),
+            positions=tuple(
+                position
+                for rows in (schema.positions, schema.tickets)
+                for position in _values(connection, rows, sa.select(rows.table))
+            ),
             sessions=tuple(
                 plain.load(Session, row.body) for row in connection.execute(sa.select(schema.sessions))
             ),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.trading_gateway.domain.values import TradingState
+from services.trading_gateway.domain.values import PositionMode, TradingState
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +51,10 @@ class Account:
     """Equity is below the margin call level, and the account was told."""
     financing: int = 0
     """Received so far, below zero paid."""
+    mode: PositionMode = PositionMode.NETTING
+    """Chosen when it is opened, for good."""
+
+    @property
+    def hedging(self) -> bool:
+        """True where each order that opens something opens a position of its own."""
+        return self.mode is PositionMode.HEDGING

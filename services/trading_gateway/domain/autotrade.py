@@ -4,13 +4,15 @@
     size   = equity × risk share / (true range × stop ranges), at most equity × leverage, in micro lots
     order  = market, for the size plus what closes an opposite position; a stop follows at the same distance
 
+In a hedging account opposite positions are closed each by an order of its own, and the entry opens another.
+
 A signal is left alone when it is older than one bar, weaker than the threshold, contradicted on its own bar
 by a stronger one, or when the position is on its side already. Sizes and prices are whole numbers throughout.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from services.errors import FxError
@@ -25,7 +27,8 @@ from services.trading_gateway.domain.changes import Decision
 from services.trading_gateway.domain.ids import signal_client_order_id
 from services.trading_gateway.domain.inputs import Advice, PlaceOrder, Signal, SignalDecided
 from services.trading_gateway.domain.matching import takes_from
-from services.trading_gateway.domain.orders import Leg, Terms
+from services.trading_gateway.domain.orders import Leg, Order, Terms, closing
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
 
 PPM = 1_000_000
@@ -64,25 +67,25 @@ def decide(book: Book, policy: Policy, asked: SignalDecided) -> Decision:
     plan = _plan(book, policy, account, asked)
     if isinstance(plan, Skip):
         return _decision(asked, plan.reason, plan.detail)
-    order = placing.place(
-        book,
-        PlaceOrder(
-            asked.time_ns,
-            account.account_id,
-            signal_client_order_id(asked.signal.signal_id),
-            plan,
-            origin=OrderOrigin.SIGNAL,
-            facts=asked.facts,
-            signal_id=asked.signal.signal_id,
-        ),
-    )
+    orders = [_place(book, asked, each) for each in plan]
+    order = orders[-1]
     if order.status is OrderStatus.REJECTED:
         return _decision(asked, order.reason, order.reason_detail, order.order_id)
     score = _score(policy, asked.signal)
     return _decision(asked, ORDERED, f"score {score / PPM:.3f}", order.order_id)
 
 
-def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> Terms | Skip:
+def _place(book: Book, asked: SignalDecided, terms: Terms) -> Order:
+    signal_id = asked.signal.signal_id
+    key = signal_client_order_id(signal_id, terms.position_id)
+    facts, origin = asked.facts, OrderOrigin.SIGNAL
+    return placing.place(
+        book, PlaceOrder(asked.time_ns, asked.account_id, key, terms, origin, facts, signal_id)
+    )
+
+
+def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> list[Terms] | Skip:
+    """The orders to place, the entry last."""
     skip = _unfit(policy, asked) or _contradicted(policy, asked) or _engaged(book, account, asked.signal)
     if skip is not None:
         return skip
@@ -95,9 +98,12 @@ def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) ->
     units = _units(book, policy, account, of, takes_from(signal.side, quote)[0], distance)
     if isinstance(units, Skip):
         return units
-    size, protect = _with_position(book, policy, account, signal, units, distance)
-    stop_loss = Leg(distance=protect) if protect else None
-    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size, stop_loss=stop_loss)
+    opposite = _held(book, account, signal)
+    exits = [closing(each) for each in opposite] if account.hedging else []
+    if opposite and not policy.flip:
+        return exits or [_market(signal, abs(opposite[0].size))]
+    turned = 0 if account.hedging else sum(abs(each.size) for each in opposite)
+    return [*exits, replace(_market(signal, units + turned), stop_loss=Leg(distance=distance))]
 
 
 def _unfit(policy: Policy, asked: SignalDecided) -> Skip | None:
@@ -124,7 +130,7 @@ def _contradicted(policy: Policy, asked: SignalDecided) -> Skip | None:
 
 
 def _engaged(book: Book, account: Account, signal: Signal) -> Skip | None:
-    if book.position(account.account_id, signal.symbol).size * signal.side.sign > 0:
+    if any(each.size * signal.side.sign > 0 for each in _held(book, account, signal)):
         return Skip("ALREADY_IN_POSITION", f"the position is {signal.side.value} already")
     if any(not each.reduce_only for each in book.working(account.account_id, signal.symbol)):
         return Skip("ORDER_WORKING", f"an order for {signal.symbol} is working")
@@ -159,14 +165,13 @@ def _units(
     return units
 
 
-def _with_position(
-    book: Book, policy: Policy, account: Account, signal: Signal, units: int, distance: int
-) -> tuple[int, int]:
-    """Size of the order and distance of its stop, given an opposite position to turn or close."""
-    opposite = abs(book.position(account.account_id, signal.symbol).size)
-    if opposite and not policy.flip:
-        return opposite, 0
-    return units + opposite, distance
+def _held(book: Book, account: Account, signal: Signal) -> list[Position]:
+    """What is open in the symbol of a signal."""
+    return [each for each in book.holdings.open(account.account_id) if each.symbol == signal.symbol]
+
+
+def _market(signal: Signal, size: int) -> Terms:
+    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size)
 
 
 def _ratio(numerator: Fraction, denominator: int) -> tuple[int, int]:

@@ -96,7 +96,7 @@ class Changes:
     fills: list[Fill] = field(default_factory=list)
     ledger: list[LedgerEntry] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
-    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    positions: dict[tuple[str, str, str], Position] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     standing: Standing | None = None
     sessions: dict[str, Session] = field(default_factory=dict)

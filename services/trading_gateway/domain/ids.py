@@ -18,9 +18,11 @@ def execution_id(order: str, number: int) -> str:
     return f"{order}-{number}"
 
 
-def signal_client_order_id(signal_id: str) -> str:
-    """The key under which an account trades a signal: one order per signal for ever."""
-    return f"s-{_hash(signal_id)}"
+def signal_client_order_id(signal_id: str, position_id: str = "") -> str:
+    """The key under which an account trades a signal: one order per signal for ever, and one for each
+    position that is closed for it.
+    """
+    return f"s-{_hash(signal_id, position_id) if position_id else _hash(signal_id)}"
 
 
 def stop_loss_client_order_id(order: str) -> str:

@@ -15,7 +15,13 @@ from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.limits import LimitSetting
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Terms
-from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, Side, TradingState
+from services.trading_gateway.domain.values import (
+    OrderOrigin,
+    OrderStatus,
+    PositionMode,
+    Side,
+    TradingState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class OpenAccount:
     deposit: int
     auto_trade: bool
     session_id: str = ""
+    mode: PositionMode = PositionMode.NETTING
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +221,7 @@ class OvernightRate:
     days: int
     value_from: str
     value_to: str
+    position_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,6 +265,7 @@ class StoppedOut:
     time_ns: int
     account_id: str
     symbol: str
+    position_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,6 +41,7 @@ def open_account(book: Book, asked: OpenAccount) -> Account:
         ledger_entries=0,
         created_ns=asked.time_ns,
         updated_ns=asked.time_ns,
+        mode=asked.mode,
     )
     account = bookkeeping.deposit(book, account, asked.deposit, asked.time_ns)
     opened = book.put_account(account, asked.time_ns)

@@ -45,7 +45,8 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     if parent is None:
         book.changes.requests.append(Submit(order.order_id))
     book.put_order(order, OrderStep.PLACED)
-    for key, terms, distance in legs(order, asked.terms):
+    position_id = order.order_id if account.hedging else ""
+    for key, terms, distance in legs(order, asked.terms, position_id):
         leg = replace(asked, client_order_id=key, terms=terms, facts=Facts())
         attached = replace(_new(book, leg, order.scope, None), asked=0, protect_distance=distance)
         book.put_order(attached, OrderStep.PLACED)
@@ -178,6 +179,7 @@ def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
         ("stop_loss", terms.stop_loss),
         ("link", terms.link_id),
         ("parent", terms.parent_id),
+        ("position", terms.position_id),
     )
     return [each for each in named if each[1]]
 
@@ -217,6 +219,7 @@ def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None)
         asked=terms.size if terms.parent_id or terms.link_id else 0,
         granted=0 if parent is None else parent.filled,
         depth=asked.facts.depth if refused_for is None else (),
+        position_id=terms.position_id,
     )
 
 

@@ -16,7 +16,7 @@ from services.trading_gateway.domain.inputs import OpenAccount, SetAutoTrade, Se
 from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.domain.reconcile import Reconciliation
 from services.trading_gateway.domain.transactions import Transaction
-from services.trading_gateway.domain.values import TradingState
+from services.trading_gateway.domain.values import PositionMode, TradingState
 from services.trading_gateway.handlers.desk import Desk
 
 
@@ -47,7 +47,14 @@ class Accounts:
             await self._desk.settle()
 
     async def open(
-        self, request_id: str, account_id: str, code: str, deposit: str, *, auto_trade: bool
+        self,
+        request_id: str,
+        account_id: str,
+        code: str,
+        deposit: str,
+        *,
+        auto_trade: bool,
+        mode: PositionMode = PositionMode.NETTING,
     ) -> AccountView:
         """A new paper account on the live market.
 
@@ -61,10 +68,12 @@ class Accounts:
                 detail = f"{account_id}: names that begin with replay- are kept for replays"
                 raise FxError(Kind.ALREADY_EXISTS, "ACCOUNT_EXISTS", detail)
             time_ns = self._desk.time(LIVE)
-            engine.open_account(OpenAccount(time_ns, account_id, code, amount, auto_trade))
+            engine.open_account(OpenAccount(time_ns, account_id, code, amount, auto_trade, mode=mode))
             return [account_id]
 
-        await self._desk.once(request_id, ("open", account_id, code, deposit, auto_trade), act)
+        # A use without a mode is one of a release that had none.
+        chosen = () if mode is PositionMode.NETTING else (mode.value,)
+        await self._desk.once(request_id, ("open", account_id, code, deposit, auto_trade, *chosen), act)
         return await self.get(account_id)
 
     async def all(self) -> list[AccountView]:
@@ -116,7 +125,7 @@ class Accounts:
     async def positions(
         self, account_id: str, symbols: frozenset[str], *, include_flat: bool
     ) -> list[PositionView]:
-        """Positions of an account (no id: of all), valued at the last quotes, by account and symbol.
+        """Positions of an account (no id: of all), valued at the last quotes, by account, symbol and age.
 
         Raises FxError: INVALID_ARGUMENT `UNKNOWN_SYMBOL`, NOT_FOUND `UNKNOWN_ACCOUNT`.
         """
@@ -126,8 +135,8 @@ class Accounts:
         views = [
             valuation.position_view(book, each)
             for owner in ids
-            for each in book.positions_of(owner)
-            if (include_flat or not each.flat) and (not symbols or each.symbol in symbols)
+            for each in (book.positions_of(owner) if include_flat else book.holdings.open(owner))
+            if not symbols or each.symbol in symbols
         ]
         await self._desk.durable()
         return views
@@ -146,7 +155,7 @@ class Accounts:
         """The books recomputed from fills and postings alone. Raises FxError `UNKNOWN_ACCOUNT`."""
         book = self._desk.engine.book
         account, last = book.account(account_id), book.fill_number
-        positions = {each.symbol: each for each in book.positions_of(account_id)}
+        positions = {each.name: each for each in book.positions_of(account_id)}
         await self._desk.durable()
         # What was booked since is in the store too, and cut off by its number.
         fills = await self._desk.store.all_fills(account_id)

@@ -21,6 +21,7 @@ from services.trading_gateway.domain.values import (
     OrderOrigin,
     OrderStatus,
     OrderType,
+    PositionMode,
     Side,
     TimeInForce,
     TradingState,
@@ -36,6 +37,7 @@ TIME_IN_FORCE = {each: trading_pb2.TimeInForce.Value(f"TIME_IN_FORCE_{each.name}
 STATUS = {each: trading_pb2.OrderStatus.Value(f"ORDER_STATUS_{each.name}") for each in OrderStatus}
 ORIGIN = {each: trading_pb2.OrderOrigin.Value(f"ORDER_ORIGIN_{each.name}") for each in OrderOrigin}
 STATE = {each: trading_pb2.TradingState.Value(f"TRADING_STATE_{each.name}") for each in TradingState}
+MODE = {each: trading_pb2.PositionMode.Value(f"POSITION_MODE_{each.name}") for each in PositionMode}
 LEDGER = {each: trading_pb2.LedgerKind.Value(f"LEDGER_KIND_{each.name}") for each in LedgerKind}
 
 _AVERAGE_DIGITS = 2
@@ -90,6 +92,7 @@ def order(value: Order) -> trading_pb2.Order:
         parent_order_id=value.parent_id,
         link_id=value.link_id,
         distance=of.price_text(value.protect_distance) if value.protect_distance else "",
+        position_id=value.position_id,
     )
 
 
@@ -112,6 +115,7 @@ def fill(value: Fill, code: str) -> trading_pb2.Fill:
         session_id=value.session_id,
         tick_sequence=value.tick_sequence,
         time=timestamp(value.time_ns),
+        position_id=value.position_id,
     )
 
 
@@ -130,6 +134,8 @@ def position(view: PositionView) -> trading_pb2.Position:
         financing=money(value.financing, code),
         updated_at=timestamp(value.updated_ns),
         revision=value.revision,
+        position_id=value.position_id,
+        opened_at=timestamp(value.opened_ns),
     )
 
 
@@ -152,6 +158,7 @@ def account(view: AccountView) -> trading_pb2.Account:
         margin_available=money(view.equity - view.margin, code),
         margin_level=margin_level(view),
         margin_called=value.margin_called,
+        position_mode=MODE[value.mode],
         unrealised_profit=money(view.unrealised, code),
         realised_profit=money(value.realised, code),
         commission_paid=money(value.commission, code),

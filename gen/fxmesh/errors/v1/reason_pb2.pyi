@@ -186,6 +186,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """The venue did not answer, and said when it was asked that it does not have the order: it may be placed anew under
     another key.
     """
+    REASON_POSITION_REQUIRED: _Reason.ValueType  # 667
+    """In a hedging account, what reduces a position names it."""
+    REASON_POSITION_NOT_ALLOWED: _Reason.ValueType  # 668
+    """A position was named in a netting account, which has one a symbol."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -361,6 +365,10 @@ REASON_NOT_AT_VENUE: Reason.ValueType  # 666
 """The venue did not answer, and said when it was asked that it does not have the order: it may be placed anew under
 another key.
 """
+REASON_POSITION_REQUIRED: Reason.ValueType  # 667
+"""In a hedging account, what reduces a position names it."""
+REASON_POSITION_NOT_ALLOWED: Reason.ValueType  # 668
+"""A position was named in a netting account, which has one a symbol."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701

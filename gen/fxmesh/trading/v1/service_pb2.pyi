@@ -30,6 +30,7 @@ class OpenAccountRequest(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     DEPOSIT_FIELD_NUMBER: _builtins.int
     AUTO_TRADE_FIELD_NUMBER: _builtins.int
+    POSITION_MODE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account_id: _builtins.str
     currency: _builtins.str
@@ -37,6 +38,8 @@ class OpenAccountRequest(_message.Message):
     deposit: _builtins.str
     """First deposit, in the account currency."""
     auto_trade: _builtins.bool
+    position_mode: _trading_pb2.PositionMode.ValueType
+    """Unset: netting. It cannot be changed."""
     def __init__(
         self,
         *,
@@ -45,10 +48,11 @@ class OpenAccountRequest(_message.Message):
         currency: _builtins.str = ...,
         deposit: _builtins.str = ...,
         auto_trade: _builtins.bool = ...,
+        position_mode: _trading_pb2.PositionMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "currency", b"currency", "deposit", b"deposit", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "currency", b"currency", "deposit", b"deposit", "position_mode", b"position_mode", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -215,6 +219,7 @@ class PlaceOrderRequest(_message.Message):
     STOP_LOSS_FIELD_NUMBER: _builtins.int
     LINK_ID_FIELD_NUMBER: _builtins.int
     PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     client_order_id: _builtins.str
     """The caller's key, unique for ever within the account; repeat it to be sure without doubling."""
@@ -241,7 +246,7 @@ class PlaceOrderRequest(_message.Message):
     """
     reduce_only: _builtins.bool
     """Fills at most what there is to reduce; the rest is cancelled. FAILED_PRECONDITION NOTHING_TO_REDUCE without a
-    position against it.
+    position against it; POSITION_REQUIRED in a hedging account without position_id.
     """
     link_id: _builtins.str
     """One cancels the other: see Order.link_id. Any text; orders of one account and one link belong together."""
@@ -250,6 +255,11 @@ class PlaceOrderRequest(_message.Message):
     same account and symbol, and not over: NOT_FOUND UNKNOWN_ORDER, INVALID_ARGUMENT VALIDATION_FAILED,
     FAILED_PRECONDITION ORDER_FINAL. Cancelled with PARENT_ENDED when that order ends without a fill. The checks of the
     market and of risk are made now and again when it is released.
+    """
+    position_id: _builtins.str
+    """In a hedging account: the position that it is to reduce, which makes it reduce-only; without one it opens a position
+    of its own, on whichever side. FAILED_PRECONDITION POSITION_NOT_ALLOWED in a netting account, NOTHING_TO_REDUCE when
+    that position is not open, or on the same side.
     """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
@@ -284,10 +294,11 @@ class PlaceOrderRequest(_message.Message):
         stop_loss: Global___StopLoss | None = ...,
         link_id: _builtins.str = ...,
         parent_order_id: _builtins.str = ...,
+        position_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "stop_loss", b"stop_loss", "take_profit", b"take_profit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "link_id", b"link_id", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "link_id", b"link_id", "parent_order_id", b"parent_order_id", "position_id", b"position_id", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -830,19 +841,27 @@ class ClosePositionRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     symbol: _builtins.str
     client_order_id: _builtins.str
+    position_id: _builtins.str
+    """Which one; required in a hedging account, refused in another."""
+    size: _builtins.str
+    """Units to close, not more than are open; empty: all of them."""
     def __init__(
         self,
         *,
         account_id: _builtins.str = ...,
         symbol: _builtins.str = ...,
         client_order_id: _builtins.str = ...,
+        position_id: _builtins.str = ...,
+        size: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "position_id", b"position_id", "size", b"size", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

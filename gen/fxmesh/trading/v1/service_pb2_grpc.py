@@ -255,7 +255,7 @@ class TradingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPositions(self, request, context):
-        """Positions by account and symbol, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
+        """Positions by account, symbol and age, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
         NOT_FOUND UNKNOWN_ACCOUNT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -263,7 +263,8 @@ class TradingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClosePosition(self, request, context):
-        """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder.
+        """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
+        in a hedging account when no position is named, and as PlaceOrder.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -53,11 +53,13 @@ class TradingServiceStub:
     ListFills: _aio.UnaryUnaryMultiCallable[_service_pb2.ListFillsRequest, _service_pb2.ListFillsResponse]
     """Fills, newest first. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListPositionsRequest, _service_pb2.ListPositionsResponse]
-    """Positions by account and symbol, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
+    """Positions by account, symbol and age, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
     NOT_FOUND UNKNOWN_ACCOUNT.
     """
     ClosePosition: _aio.UnaryUnaryMultiCallable[_service_pb2.ClosePositionRequest, _service_pb2.ClosePositionResponse]
-    """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder."""
+    """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
+    in a hedging account when no position is named, and as PlaceOrder.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_service_pb2.ListLedgerEntriesRequest, _service_pb2.ListLedgerEntriesResponse]
     """Postings to an account's cash, in order."""
     ListTransactions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListTransactionsRequest, _service_pb2.ListTransactionsResponse]
@@ -207,7 +209,7 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ListPositionsRequest,
         context: _aio.ServicerContext[_service_pb2.ListPositionsRequest, _abc.Awaitable[_service_pb2.ListPositionsResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListPositionsResponse]:
-        """Positions by account and symbol, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
+        """Positions by account, symbol and age, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
         NOT_FOUND UNKNOWN_ACCOUNT.
         """
 
@@ -217,7 +219,9 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ClosePositionRequest,
         context: _aio.ServicerContext[_service_pb2.ClosePositionRequest, _abc.Awaitable[_service_pb2.ClosePositionResponse]],
     ) -> _abc.Awaitable[_service_pb2.ClosePositionResponse]:
-        """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder."""
+        """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
+        in a hedging account when no position is named, and as PlaceOrder.
+        """
 
     @_abc_1.abstractmethod
     def ListLedgerEntries(

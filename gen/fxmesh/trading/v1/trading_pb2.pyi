@@ -191,6 +191,32 @@ ORDER_ORIGIN_RISK: OrderOrigin.ValueType  # 3
 """Stop-out, close-all."""
 Global___OrderOrigin: _TypeAlias = OrderOrigin  # noqa: Y015
 
+class _PositionMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PositionModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PositionMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POSITION_MODE_UNSPECIFIED: _PositionMode.ValueType  # 0
+    POSITION_MODE_NETTING: _PositionMode.ValueType  # 1
+    """One position a symbol, which every fill makes larger or smaller or turns."""
+    POSITION_MODE_HEDGING: _PositionMode.ValueType  # 2
+    """One position for each order that opens one, on both sides of a symbol at the same time; an order that is to reduce
+    one names it.
+    """
+
+class PositionMode(_PositionMode, metaclass=_PositionModeEnumTypeWrapper):
+    """How an account keeps what its orders open."""
+
+POSITION_MODE_UNSPECIFIED: PositionMode.ValueType  # 0
+POSITION_MODE_NETTING: PositionMode.ValueType  # 1
+"""One position a symbol, which every fill makes larger or smaller or turns."""
+POSITION_MODE_HEDGING: PositionMode.ValueType  # 2
+"""One position for each order that opens one, on both sides of a symbol at the same time; an order that is to reduce
+one names it.
+"""
+Global___PositionMode: _TypeAlias = PositionMode  # noqa: Y015
+
 class _TradingState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -368,6 +394,7 @@ class Order(_message.Message):
     PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     LINK_ID_FIELD_NUMBER: _builtins.int
     DISTANCE_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     account_id: _builtins.str
     client_order_id: _builtins.str
@@ -412,6 +439,10 @@ class Order(_message.Message):
     """
     distance: _builtins.str
     """Of a take-profit or stop-loss: distance from the average price of its parent's fills, which gives its price."""
+    position_id: _builtins.str
+    """In a hedging account: the position that it reduces, and no other. Empty for an order that opens one, whose id will
+    be this order's.
+    """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -450,10 +481,11 @@ class Order(_message.Message):
         parent_order_id: _builtins.str = ...,
         link_id: _builtins.str = ...,
         distance: _builtins.str = ...,
+        position_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "distance", b"distance", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "link_id", b"link_id", "order_id", b"order_id", "origin", b"origin", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "distance", b"distance", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "link_id", b"link_id", "order_id", b"order_id", "origin", b"origin", "parent_order_id", b"parent_order_id", "position_id", b"position_id", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -480,6 +512,7 @@ class Fill(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     TICK_SEQUENCE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The venue's execution id; a fill applies once."""
     order_id: _builtins.str
@@ -499,6 +532,8 @@ class Fill(_message.Message):
     session_id: _builtins.str
     """Feed session and tick the venue matched against."""
     tick_sequence: _builtins.int
+    position_id: _builtins.str
+    """In a hedging account: the position that it changed."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -519,10 +554,11 @@ class Fill(_message.Message):
         session_id: _builtins.str = ...,
         tick_sequence: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        position_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "commission", b"commission", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "execution_id", b"execution_id", "order_id", b"order_id", "price", b"price", "realised_profit", b"realised_profit", "session_id", b"session_id", "side", b"side", "size", b"size", "symbol", b"symbol", "tick_sequence", b"tick_sequence", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "commission", b"commission", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "execution_id", b"execution_id", "order_id", b"order_id", "position_id", b"position_id", "price", b"price", "realised_profit", b"realised_profit", "session_id", b"session_id", "side", b"side", "size", b"size", "symbol", b"symbol", "tick_sequence", b"tick_sequence", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -530,7 +566,7 @@ Global___Fill: _TypeAlias = Fill  # noqa: Y015
 
 @_typing.final
 class Position(_message.Message):
-    """Net position of an account in a symbol."""
+    """A position of an account in a symbol: the net one, or in a hedging account one of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -545,6 +581,8 @@ class Position(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     FINANCING_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
+    OPENED_AT_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     symbol: _builtins.str
     size: _builtins.str
@@ -558,12 +596,21 @@ class Position(_message.Message):
     unrealised_profit: _builtins.str
     """At the price one would get now, in the account currency; empty without a quote."""
     margin: _builtins.str
-    """In the account currency."""
+    """In the account currency, as it would be if the account held nothing else. Of a symbol that is held on both sides the
+    account holds margin for the side with the larger one only.
+    """
     revision: _builtins.int
+    """Grows with each change; in a hedging account it counts those of all positions in the symbol."""
     financing: _builtins.str
     """Financing posted for it so far, in the account currency; below zero it cost."""
+    position_id: _builtins.str
+    """In a hedging account: what orders name to reduce it, the id of the order that opened it. Empty in a netting account."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last opened or turned; unset where it was opened by a release that did not keep it."""
+
     def __init__(
         self,
         *,
@@ -578,10 +625,12 @@ class Position(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         financing: _builtins.str = ...,
+        position_id: _builtins.str = ...,
+        opened_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_at", b"opened_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cost", b"cost", "financing", b"financing", "margin", b"margin", "realised_profit", b"realised_profit", "revision", b"revision", "size", b"size", "symbol", b"symbol", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cost", b"cost", "financing", b"financing", "margin", b"margin", "opened_at", b"opened_at", "position_id", b"position_id", "realised_profit", b"realised_profit", "revision", b"revision", "size", b"size", "symbol", b"symbol", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -611,6 +660,7 @@ class Account(_message.Message):
     FINANCING_FIELD_NUMBER: _builtins.int
     MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
     MARGIN_CALLED_FIELD_NUMBER: _builtins.int
+    POSITION_MODE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     currency: _builtins.str
     balance: _builtins.str
@@ -632,6 +682,8 @@ class Account(_message.Message):
     """Equity as a share of margin_used, rounded down to four decimals ("1.25"); empty without margin."""
     margin_called: _builtins.bool
     """The level is below the account's margin call."""
+    position_mode: Global___PositionMode.ValueType
+    """Chosen when it was opened, for good."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -657,10 +709,11 @@ class Account(_message.Message):
         financing: _builtins.str = ...,
         margin_level: _builtins.str = ...,
         margin_called: _builtins.bool = ...,
+        position_mode: Global___PositionMode.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "position_mode", b"position_mode", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
