@@ -16,6 +16,7 @@ from services.trading_gateway.consumers import subscriptions
 from services.trading_gateway.handlers import (
     Accounts,
     Desk,
+    Flattening,
     Following,
     Interleaving,
     Lockstep,
@@ -64,7 +65,9 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         await database.close()
 
     return Service(
-        servicer=TradingServicer(accounts, orders, limits, Progress(desk, trailing)),
+        servicer=TradingServicer(
+            accounts, orders, Flattening(desk, orders), limits, Progress(desk, trailing)
+        ),
         add_to_server=add_TradingServiceServicer_to_server,
         dependencies=(Dependency("store", database.check),),
         start=start,

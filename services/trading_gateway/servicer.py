@@ -13,7 +13,7 @@ from typing_extensions import override
 from services.paging import encode_token, page_size
 from services.runtime import context as call_context
 from services.trading_gateway import wire
-from services.trading_gateway.handlers import Accounts, Orders, Progress, RiskLimits
+from services.trading_gateway.handlers import Accounts, Flattening, Orders, Progress, RiskLimits
 from services.trading_gateway.wire import requests
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -22,9 +22,17 @@ Context = grpc.aio.ServicerContext[Any, Any]
 class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     """The gRPC face of the handlers."""
 
-    def __init__(self, accounts: Accounts, orders: Orders, limits: RiskLimits, progress: Progress) -> None:
+    def __init__(
+        self,
+        accounts: Accounts,
+        orders: Orders,
+        flattening: Flattening,
+        limits: RiskLimits,
+        progress: Progress,
+    ) -> None:
         self._accounts = accounts
         self._orders = orders
+        self._flattening = flattening
         self._limits = limits
         self._progress = progress
 
@@ -136,6 +144,13 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
             request.account_id, request.symbol, request.client_order_id, request.position_id, request.size
         )
         return pb.ClosePositionResponse(order=wire.order(order))
+
+    @override
+    async def FlattenAccount(
+        self, request: pb.FlattenAccountRequest, context: Context
+    ) -> pb.FlattenAccountResponse:
+        done = await self._flattening.flatten(request.request_id, request.account_id, request.symbol)
+        return wire.flattened(done)
 
     @override
     async def ListLedgerEntries(

@@ -1,4 +1,4 @@
-"""`account`, `accounts` (open, auto-trade), `ledger`, `risk`, `halt`, `resume`."""
+"""`account`, `accounts` (open, auto-trade), `ledger`, `risk`, `halt`, `resume`, `flatten`."""
 
 from __future__ import annotations
 
@@ -80,6 +80,13 @@ def register(app: typer.Typer) -> None:
         context_settings=_ANYTHING,
         epilog=output.examples("fxmesh resume", "fxmesh resume --account demo"),
     )(resume)
+    app.command(
+        epilog=output.examples(
+            "fxmesh flatten demo",
+            "fxmesh flatten demo --symbol EURUSD",
+            codes="0 flat, 1 something is still open, 3 not running, 4 refused, 5 outcome unknown.",
+        )
+    )(flatten)
 
 
 def account(
@@ -237,6 +244,23 @@ def resume(
     Caller(home, address, json).run(
         lambda link: requests.set_state(link, account, "active", reason, request_id)
     )
+
+
+def flatten(
+    account_id: NewIdArgument,
+    symbol: Annotated[str, typer.Option("--symbol", metavar="SYMBOL", help="Only this one.")] = "",
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """The way out: cancel what works and close what is open, at market, of an account or a symbol of it.
+
+    It passes a halt, and leaves the account in the state that it trades in: halt it first to stay out.
+    """
+    from services.cli.requests import flattening as requests
+
+    Caller(home, address, json).run(lambda link: requests.flatten(link, account_id, symbol, request_id))
 
 
 def _refuse_arguments(command: str, given: typer.Context) -> None:

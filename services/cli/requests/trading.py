@@ -86,7 +86,7 @@ async def cancel_all(link: Link, account: str, symbol: str, request_id: str) -> 
         f"the working orders of {account} are cancelled",
         "Ask with `fxmesh orders --open`; cancelling again does no harm.",
     )
-    link.out.answer(answer, _order_table(answer.orders, "No order was working."))
+    link.out.answer(answer, order_table(answer.orders, "No order was working."))
     return None
 
 
@@ -130,7 +130,7 @@ async def orders(link: Link, account: str, symbols: Sequence[str], working: bool
         page_size=limit,
     )
     answer = await link.trading.ListOrders(request)
-    link.out.answer(answer, _order_table(answer.orders, "No orders."))
+    link.out.answer(answer, order_table(answer.orders, "No orders."))
 
 
 async def watch_orders(link: Link, account: str, symbols: Sequence[str]) -> None:
@@ -178,11 +178,12 @@ async def positions(link: Link, account: str, symbols: Sequence[str], flat: bool
             each.financing,
             each.margin,
             clock(each.updated_at),
+            each.position_id,
         )
         for each in answer.positions
     ]
     right = ("SIZE", "AVERAGE", "UNREALISED", "REALISED", "FINANCING", "MARGIN")
-    headers = ("ACCOUNT", "SYMBOL", *right, "UPDATED (UTC)")
+    headers = ("ACCOUNT", "SYMBOL", *right, "UPDATED (UTC)", "POSITION")
     link.out.answer(answer, Table(headers, rows, right=right, empty="No open positions."))
 
 
@@ -211,7 +212,7 @@ def _ask(account: str, key: str) -> str:
 
 
 def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
-    shown = _order_table([order], "")
+    shown = order_table([order], "")
     ids = [("order", order.order_id), ("client order id", order.client_order_id), ("request id", request_id)]
     why = f"{order.reason}: {order.reason_detail}" if order.reason else ""
     family = [("follows", order.parent_order_id), ("link", order.link_id), ("position", order.position_id)]
@@ -220,10 +221,11 @@ def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
 
 def _attached(orders: Sequence[trading.Order]) -> list[Table | str]:
     """What works for the fills of an order."""
-    return ["For what it fills:", _order_table(orders, "")] if orders else []
+    return ["For what it fills:", order_table(orders, "")] if orders else []
 
 
-def _order_table(orders: Sequence[trading.Order], empty: str) -> Table:
+def order_table(orders: Sequence[trading.Order], empty: str) -> Table:
+    """Orders, one a row."""
     right = ("SIZE", "PRICE", "FILLED", "AVERAGE")
     headers = (
         "CREATED (UTC)",

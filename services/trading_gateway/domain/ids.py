@@ -42,6 +42,11 @@ def stop_out_client_order_id(account_id: str, number: int) -> str:
     return f"m-{_hash(account_id, str(number))}"
 
 
+def flatten_client_order_id(request_id: str, symbol: str, position_id: str) -> str:
+    """The key of the order that closes a position when its account is flattened."""
+    return f"f-{_hash(request_id, symbol, position_id)}"
+
+
 def replay_account_id(session_id: str) -> str:
     """The account of a replay."""
     return f"replay-{session_id}"

@@ -103,6 +103,8 @@ class PlaceOrder:
     origin: OrderOrigin = OrderOrigin.USER
     facts: Facts = Facts()
     signal_id: str = ""
+    through_halt: bool = False
+    """Closes a position on behalf of whoever may lift the halt."""
 
 
 @dataclass(frozen=True, slots=True)

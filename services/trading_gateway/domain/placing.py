@@ -35,7 +35,7 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     case = situation(
         book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin, held=parent is not None
     )
-    refused = checks.refusal(case) or storms.beyond_rate(case)
+    refused = checks.refusal(case, through_halt=asked.through_halt) or storms.beyond_rate(case)
     if refused is not None or not case.reducing:
         book.count_placed(account.account_id, asked.time_ns)
     order = _new(book, asked, account.session_id, refused)

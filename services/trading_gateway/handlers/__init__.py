@@ -1,12 +1,13 @@
 """Use cases of trading: one method per RPC or consumed event, on ports only.
 
-`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `storms` (orders
-beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`, `interleaving` (both), `lockstep`,
-`trailing`, `following` (the feed).
+`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `flattening` (out
+of an account), `storms` (orders beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`,
+`interleaving` (both), `lockstep`, `trailing`, `following` (the feed).
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
 from services.trading_gateway.handlers.desk import Desk
+from services.trading_gateway.handlers.flattening import Flattening
 from services.trading_gateway.handlers.following import Following
 from services.trading_gateway.handlers.interleaving import Interleaving
 from services.trading_gateway.handlers.lockstep import Lockstep
@@ -21,6 +22,7 @@ from services.trading_gateway.handlers.trailing import Trailing
 __all__ = [
     "Accounts",
     "Desk",
+    "Flattening",
     "Following",
     "Interleaving",
     "Lockstep",

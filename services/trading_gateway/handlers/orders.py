@@ -25,7 +25,7 @@ from services.trading_gateway.domain.values import OrderStatus, OrderType, Side,
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import FillQuery, MarketData, OrderQuery
 
-_OURS = re.compile(r"[sm]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}")
+_OURS = re.compile(r"[smf]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}")
 """Keys of automatic orders; nobody else may take them."""
 BOOK_AGE_NS = 2_000_000_000
 """A book further in market time from the quote than this is not walked."""
@@ -112,7 +112,7 @@ class Orders:
             price_of(of, change.trail_distance, "trail_distance"),
         )
         account = self._desk.engine.book.account(order.account_id)
-        facts = self._standing_facts(account)
+        facts = self.standing_facts(account)
 
         def act(engine: Engine) -> list[str]:
             current = _working(engine, wanted)
@@ -221,8 +221,8 @@ class Orders:
             await self.ask_quotes()
         if terms.type is OrderType.MARKET or terms.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
             depth = await self.depth(account, terms.symbol, terms.side, terms.size)
-            return self._standing_facts(account, depth)
-        return self._standing_facts(account)
+            return self.standing_facts(account, depth)
+        return self.standing_facts(account)
 
     async def depth(
         self, account: Account, symbol: str, side: Side, size: int
@@ -260,6 +260,11 @@ class Orders:
                     engine.quote_seen(QuoteSeen(quote.time_ns, quote))
         await self._desk.settle()
 
+    def standing_facts(self, account: Account, depth: tuple[tuple[int, int], ...] = ()) -> Facts:
+        """What checks need to know without asking anybody."""
+        desk = self._desk
+        return Facts(desk.feed_alive(account.session_id), desk.backlog, depth, desk.bus_full)
+
     # Inside
 
     def _require(self, query: OrderQuery | FillQuery) -> None:
@@ -292,10 +297,6 @@ class Orders:
             placing.same_order(first, terms)
         await self._desk.durable()
         return _taken(await self.get(first.order_id))
-
-    def _standing_facts(self, account: Account, depth: tuple[tuple[int, int], ...] = ()) -> Facts:
-        desk = self._desk
-        return Facts(desk.feed_alive(account.session_id), desk.backlog, depth, desk.bus_full)
 
     def _cancel(self, engine: Engine, order: Order) -> None:
         time_ns = self._desk.time(order.scope)

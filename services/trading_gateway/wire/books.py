@@ -27,6 +27,7 @@ from services.trading_gateway.domain.values import (
     TradingState,
     TriggerSide,
 )
+from services.trading_gateway.handlers.flattening import Flattened
 from services.trading_gateway.handlers.progress import SessionProgress
 from services.wire.times import timestamp
 
@@ -212,6 +213,21 @@ def risk_state(value: RiskState) -> trading_pb2.RiskState:
         currency_exposure=value.exposure,
         refusals=value.refusals,
     )
+
+
+def flattened(value: Flattened) -> service_pb2.FlattenAccountResponse:
+    """What was done to be out of an account."""
+    closed = [
+        service_pb2.FlattenedPosition(
+            symbol=each.symbol,
+            position_id=each.position_id,
+            size=format_trimmed(each.size, instrument(each.symbol).size_digits),
+            order=order(each.order),
+        )
+        for each in value.closed
+    ]
+    cancelled = [order(each) for each in value.cancelled]
+    return service_pb2.FlattenAccountResponse(orders=cancelled, positions=closed, flat=value.flat)
 
 
 def session_progress(value: SessionProgress) -> service_pb2.GetSessionProgressResponse:

@@ -888,6 +888,99 @@ class ClosePositionResponse(_message.Message):
 Global___ClosePositionResponse: _TypeAlias = ClosePositionResponse  # noqa: Y015
 
 @_typing.final
+class FlattenAccountRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    account_id: _builtins.str
+    symbol: _builtins.str
+    """Empty: all."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlattenAccountRequest: _TypeAlias = FlattenAccountRequest  # noqa: Y015
+
+@_typing.final
+class FlattenedPosition(_message.Message):
+    """What was done about a position."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    position_id: _builtins.str
+    """In a hedging account."""
+    size: _builtins.str
+    """Signed, as it was."""
+    @_builtins.property
+    def order(self) -> _trading_pb2.Order:
+        """The order that closes it, as it stands: REJECTED with the reason where a check refused it. What of its size is not
+        filled is still open.
+        """
+
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        position_id: _builtins.str = ...,
+        size: _builtins.str = ...,
+        order: _trading_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "position_id", b"position_id", "size", b"size", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlattenedPosition: _TypeAlias = FlattenedPosition  # noqa: Y015
+
+@_typing.final
+class FlattenAccountResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    FLAT_FIELD_NUMBER: _builtins.int
+    flat: _builtins.bool
+    """Now nothing works and nothing is open, of the account or of the symbol."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.Order]:
+        """The orders that were working, as they stand."""
+
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlattenedPosition]: ...
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[_trading_pb2.Order] | None = ...,
+        positions: _abc.Iterable[Global___FlattenedPosition] | None = ...,
+        flat: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flat", b"flat", "orders", b"orders", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlattenAccountResponse: _TypeAlias = FlattenAccountResponse  # noqa: Y015
+
+@_typing.final
 class ListLedgerEntriesRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

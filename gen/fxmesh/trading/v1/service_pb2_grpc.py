@@ -110,6 +110,11 @@ class TradingServiceStub:
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionResponse.FromString,
                 _registered_method=True)
+        self.FlattenAccount = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/FlattenAccount',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountResponse.FromString,
+                _registered_method=True)
         self.ListLedgerEntries = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/ListLedgerEntries',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesRequest.SerializeToString,
@@ -270,6 +275,17 @@ class TradingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FlattenAccount(self, request, context):
+        """The way out: cancels all working orders of an account, or of one symbol of it, and closes its positions at market.
+        It passes a halt, since it only reduces risk and asks for the scope of the kill switch; every other check of the
+        market holds, and a position whose closing order one of them refuses stays open and is named with the reason. Sent
+        again under its id it answers what has become of the same orders. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND
+        UNKNOWN_ACCOUNT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLedgerEntries(self, request, context):
         """Postings to an account's cash, in order.
         """
@@ -408,6 +424,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.ClosePosition,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionResponse.SerializeToString,
+            ),
+            'FlattenAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.FlattenAccount,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountResponse.SerializeToString,
             ),
             'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLedgerEntries,
@@ -856,6 +877,33 @@ class TradingService:
             '/fxmesh.trading.v1.TradingService/ClosePosition',
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionRequest.SerializeToString,
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FlattenAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/FlattenAccount',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountResponse.FromString,
             options,
             channel_credentials,
             insecure,

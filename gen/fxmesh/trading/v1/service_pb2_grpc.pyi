@@ -60,6 +60,13 @@ class TradingServiceStub:
     """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
     in a hedging account when no position is named, and as PlaceOrder.
     """
+    FlattenAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.FlattenAccountRequest, _service_pb2.FlattenAccountResponse]
+    """The way out: cancels all working orders of an account, or of one symbol of it, and closes its positions at market.
+    It passes a halt, since it only reduces risk and asks for the scope of the kill switch; every other check of the
+    market holds, and a position whose closing order one of them refuses stays open and is named with the reason. Sent
+    again under its id it answers what has become of the same orders. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND
+    UNKNOWN_ACCOUNT.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_service_pb2.ListLedgerEntriesRequest, _service_pb2.ListLedgerEntriesResponse]
     """Postings to an account's cash, in order."""
     ListTransactions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListTransactionsRequest, _service_pb2.ListTransactionsResponse]
@@ -221,6 +228,19 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.ClosePositionResponse]:
         """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
         in a hedging account when no position is named, and as PlaceOrder.
+        """
+
+    @_abc_1.abstractmethod
+    def FlattenAccount(
+        self,
+        request: _service_pb2.FlattenAccountRequest,
+        context: _aio.ServicerContext[_service_pb2.FlattenAccountRequest, _abc.Awaitable[_service_pb2.FlattenAccountResponse]],
+    ) -> _abc.Awaitable[_service_pb2.FlattenAccountResponse]:
+        """The way out: cancels all working orders of an account, or of one symbol of it, and closes its positions at market.
+        It passes a halt, since it only reduces risk and asks for the scope of the kill switch; every other check of the
+        market holds, and a position whose closing order one of them refuses stays open and is named with the reason. Sent
+        again under its id it answers what has become of the same orders. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND
+        UNKNOWN_ACCOUNT.
         """
 
     @_abc_1.abstractmethod

@@ -178,7 +178,7 @@ class _OrderOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderOrig
     ORDER_ORIGIN_SIGNAL: _OrderOrigin.ValueType  # 2
     """Auto-trading on a signal."""
     ORDER_ORIGIN_RISK: _OrderOrigin.ValueType  # 3
-    """Stop-out, close-all."""
+    """Stop-out, FlattenAccount."""
 
 class OrderOrigin(_OrderOrigin, metaclass=_OrderOriginEnumTypeWrapper):
     """Who asked for an order."""
@@ -188,7 +188,7 @@ ORDER_ORIGIN_USER: OrderOrigin.ValueType  # 1
 ORDER_ORIGIN_SIGNAL: OrderOrigin.ValueType  # 2
 """Auto-trading on a signal."""
 ORDER_ORIGIN_RISK: OrderOrigin.ValueType  # 3
-"""Stop-out, close-all."""
+"""Stop-out, FlattenAccount."""
 Global___OrderOrigin: _TypeAlias = OrderOrigin  # noqa: Y015
 
 class _PositionMode:
@@ -228,7 +228,7 @@ class _TradingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TradingS
     TRADING_STATE_REDUCING: _TradingState.ValueType  # 2
     """Only orders that reduce a position."""
     TRADING_STATE_HALTED: _TradingState.ValueType  # 3
-    """No order at all; cancels pass."""
+    """No order but those of FlattenAccount; cancels pass."""
 
 class TradingState(_TradingState, metaclass=_TradingStateEnumTypeWrapper):
     """Whether new risk may be taken."""
@@ -238,7 +238,7 @@ TRADING_STATE_ACTIVE: TradingState.ValueType  # 1
 TRADING_STATE_REDUCING: TradingState.ValueType  # 2
 """Only orders that reduce a position."""
 TRADING_STATE_HALTED: TradingState.ValueType  # 3
-"""No order at all; cancels pass."""
+"""No order but those of FlattenAccount; cancels pass."""
 Global___TradingState: _TypeAlias = TradingState  # noqa: Y015
 
 class _LedgerKind:
