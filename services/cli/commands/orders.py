@@ -367,10 +367,10 @@ def positions(
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show open positions with profit and margin; a minus is a short position."""
-    from services.cli.requests import trading
+    """Show open positions with profit, margin and age, and the accounts that hold them."""
+    from services.cli.requests import positions as requests
 
-    Caller(home, address, json).run(lambda link: trading.positions(link, account, symbol or [], flat))
+    Caller(home, address, json).run(lambda link: requests.positions(link, account, symbol or [], flat))
 
 
 def close(

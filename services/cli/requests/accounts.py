@@ -8,10 +8,17 @@ from fxmesh.trading.v1 import service_pb2 as pb
 from fxmesh.trading.v1 import trading_pb2 as trading
 
 from services.cli import inputs
+from services.cli import paint as colours
 from services.cli.link import Link
 from services.cli.output import CliError, ExitCode
-from services.cli.render import Table, clock, count, pairs, word
+from services.cli.render import Table, clock, count, pairs, percent, word
 
+_PAINT = {
+    "UNREALISED": colours.gain,
+    "REALISED": colours.gain,
+    "LEVEL": colours.level,
+    "TRADING": colours.state,
+}
 _LIMITS = trading.RiskLimitName.items()
 STATES = {
     "active": trading.TRADING_STATE_ACTIVE,
@@ -184,7 +191,7 @@ def _changes(changes: Sequence[trading.RiskLimitChange], empty: str) -> Table:
 
 def _level(account: trading.Account) -> str:
     called = ", below the margin call" if account.margin_called else ""
-    return f"{account.margin_level}{called}" if account.margin_level else ""
+    return f"{percent(account.margin_level)}{called}" if account.margin_level else ""
 
 
 def about_account(account: trading.Account) -> Table:
@@ -218,12 +225,21 @@ def account_table(accounts: Sequence[trading.Account]) -> Table:
             each.currency,
             each.balance,
             each.equity,
+            each.unrealised_profit,
             each.realised_profit,
             each.margin_used,
+            percent(each.margin_level),
             word(each, "trading_state"),
             "on" if each.auto_trade else "off",
         )
         for each in accounts
     ]
-    right = ("BALANCE", "EQUITY", "REALISED", "MARGIN")
-    return Table(("ACCOUNT", "CUR", *right, "TRADING", "AUTO"), rows, right=right, empty="No accounts.")
+    points = ("BALANCE", "EQUITY", "UNREALISED", "REALISED", "MARGIN")
+    return Table(
+        ("ACCOUNT", "CUR", *points, "LEVEL", "TRADING", "AUTO"),
+        rows,
+        right=("LEVEL",),
+        empty="No accounts.",
+        points=points,
+        paint=_PAINT,
+    )

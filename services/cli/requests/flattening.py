@@ -7,6 +7,7 @@ from decimal import Decimal
 from fxmesh.trading.v1 import service_pb2 as pb
 
 from services.cli import inputs
+from services.cli import paint as colours
 from services.cli.link import Link
 from services.cli.output import ExitCode
 from services.cli.render import Table, word
@@ -50,10 +51,11 @@ def _closed_table(answer: pb.FlattenAccountResponse) -> Table:
         )
         for each in answer.positions
     ]
-    right = ("SIZE", "CLOSED", "LEFT", "AVERAGE")
+    points = ("SIZE", "CLOSED", "LEFT", "AVERAGE")
     return Table(
-        ("SYMBOL", "POSITION", *right, "STATUS", "REASON", "ORDER"),
+        ("SYMBOL", "POSITION", *points, "STATUS", "REASON", "ORDER"),
         rows,
-        right=right,
         empty="Nothing was open.",
+        points=points,
+        paint={"STATUS": colours.state},
     )

@@ -217,9 +217,11 @@ def test_positions_of_a_hedging_account_are_closed_by_their_ids(fxmesh: Fxmesh) 
     assert "hedging" in opened.out
     long = fxmesh("order", "buy", "EURUSD", "10000", "--account", account, "--json").data["order"]["orderId"]
     short = fxmesh("order", "sell", "EURUSD", "4000", "--account", account, "--json").data["order"]["orderId"]
-    shown = fxmesh("positions", "--account", account).out
-    assert long in shown
-    assert short in shown
+    shown = fxmesh("positions", "--account", account).out.splitlines()
+    assert shown[0].split()[-2:] == ["AGE", "POSITION"]
+    assert [(line.split()[2], line.split()[-1]) for line in shown[1:3]] == [("long", long), ("short", short)]
+    level = shown[5].split()[-4:-2]  # of the account that holds them, in percent
+    assert (float(level[0]) > 1_000, level[1]) == (True, "%")
     refused = fxmesh("close", "EURUSD", "--account", account)
     assert refused.code == 4
     assert "fxmesh positions" in refused.err
