@@ -15,6 +15,7 @@ from services.trading_gateway.config import Settings
 from services.trading_gateway.consumers import subscriptions
 from services.trading_gateway.handlers import (
     Accounts,
+    Decisions,
     Desk,
     Flattening,
     Following,
@@ -66,7 +67,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
 
     return Service(
         servicer=TradingServicer(
-            accounts, orders, Flattening(desk, orders), limits, Progress(desk, trailing)
+            accounts, orders, Flattening(desk, orders), limits, Progress(desk, trailing), Decisions(desk)
         ),
         add_to_server=add_TradingServiceServicer_to_server,
         dependencies=(Dependency("store", database.check),),

@@ -13,8 +13,8 @@ from typing_extensions import override
 from services.paging import encode_token, page_size
 from services.runtime import context as call_context
 from services.trading_gateway import wire
-from services.trading_gateway.handlers import Accounts, Flattening, Orders, Progress, RiskLimits
-from services.trading_gateway.wire import requests
+from services.trading_gateway.handlers import Accounts, Decisions, Flattening, Orders, Progress, RiskLimits
+from services.trading_gateway.wire import decisions, requests
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -29,12 +29,14 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         flattening: Flattening,
         limits: RiskLimits,
         progress: Progress,
+        decisions: Decisions,
     ) -> None:
         self._accounts = accounts
         self._orders = orders
         self._flattening = flattening
         self._limits = limits
         self._progress = progress
+        self._decisions = decisions
 
     @override
     async def OpenAccount(self, request: pb.OpenAccountRequest, context: Context) -> pb.OpenAccountResponse:
@@ -63,7 +65,12 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         self, request: pb.SetAutoTradeRequest, context: Context
     ) -> pb.SetAutoTradeResponse:
         view = await self._accounts.set_auto_trade(
-            request.request_id, request.account_id, auto_trade=request.auto_trade
+            request.request_id,
+            request.account_id,
+            auto_trade=request.auto_trade,
+            symbol=request.symbol,
+            reason=request.reason,
+            changed_by=call_context.principal.get().label,
         )
         return pb.SetAutoTradeResponse(account=wire.account(view))
 
@@ -213,6 +220,18 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         token = encode_token([changes[-1].number], *requests.limit_change_filters(request)) if full else ""
         shown = [wire.limit_change(each) for each in changes]
         return pb.ListRiskLimitChangesResponse(changes=shown, next_page_token=token)
+
+    @override
+    async def ListDecisions(
+        self, request: pb.ListDecisionsRequest, context: Context
+    ) -> pb.ListDecisionsResponse:
+        query = decisions.decision_query(request)
+        found = await self._decisions.page(query)
+        full = len(found) == query.limit
+        filters = decisions.decision_filters(request)
+        token = encode_token(decisions.decision_place(found[-1]), *filters) if full else ""
+        shown = [decisions.decision(each) for each in found]
+        return pb.ListDecisionsResponse(decisions=shown, next_page_token=token)
 
     @override
     async def GetSessionProgress(

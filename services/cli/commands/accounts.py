@@ -58,7 +58,13 @@ def register(app: typer.Typer) -> None:
             "fxmesh accounts open mine --currency EUR --deposit 5000", "fxmesh accounts open hedged --hedging"
         ),
     )(open_account)
-    group.command("auto-trade", epilog=output.examples("fxmesh accounts auto-trade demo off"))(auto_trade)
+    group.command(
+        "auto-trade",
+        epilog=output.examples(
+            "fxmesh accounts auto-trade demo off",
+            "fxmesh accounts auto-trade demo off --symbol USDJPY --reason 'intervention'",
+        ),
+    )(auto_trade)
     app.add_typer(group, name="accounts")
     app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
     app.command(
@@ -140,16 +146,24 @@ def open_account(
 def auto_trade(
     account_id: NewIdArgument,
     switch: Annotated[Switch, typer.Argument(metavar="on|off", help="Whether it trades signals by itself.")],
+    symbol: Annotated[str, typer.Option("--symbol", metavar="SYMBOL", help="Only this one.")] = "",
+    reason: ReasonOption = "",
     request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let an account trade signals by itself, or stop it."""
+    """Let an account trade signals by itself, or stop it; with --symbol those of one symbol.
+
+    A symbol is traded while the account's switch and its own are on. `fxmesh risk ID --changes` says who set
+    which.
+    """
     from services.cli.requests import accounts as requests
 
     on = switch is Switch.ON
-    Caller(home, address, json).run(lambda link: requests.set_auto_trade(link, account_id, on, request_id))
+    Caller(home, address, json).run(
+        lambda link: requests.set_auto_trade(link, account_id, on, symbol, reason, request_id)
+    )
 
 
 def risk(
@@ -174,8 +188,8 @@ def risk(
     """Show an account's limits and their use, its exposure, and why orders were refused; or set limits.
 
     Names: tradable, order_size, order_notional, position_notional, price_collar, price_age, leverage, for an
-    account or a symbol (order_size for a symbol only); currency_exposure, orders_per_second, daily_loss,
-    drawdown, margin_call, stop_out for an account.
+    account or a symbol; order_size and auto_trade for a symbol; currency_exposure, orders_per_second,
+    daily_loss, drawdown, margin_call, stop_out for an account.
     """
     from services.cli.requests import accounts as requests
 

@@ -85,9 +85,18 @@ async def open_account(
     link.out.answer(answer, about_account(answer.account), f"request id  {request_id}")
 
 
-async def set_auto_trade(link: Link, account_id: str, on: bool, request_id: str) -> None:
+async def set_auto_trade(
+    link: Link, account_id: str, on: bool, symbol: str, reason: str, request_id: str
+) -> None:
+    """Of the account, or of one symbol of it."""
     request_id = request_id or link.new_id()
-    request = pb.SetAutoTradeRequest(request_id=request_id, account_id=account_id, auto_trade=on)
+    request = pb.SetAutoTradeRequest(
+        request_id=request_id,
+        account_id=account_id,
+        auto_trade=on,
+        symbol=inputs.symbol(symbol) if symbol else "",
+        reason=reason,
+    )
     answer = await link.mutate(
         link.trading.SetAutoTrade(request),
         f"auto-trading of {account_id} was set",
@@ -194,6 +203,12 @@ def _level(account: trading.Account) -> str:
     return f"{percent(account.margin_level)}{called}" if account.margin_level else ""
 
 
+def _auto(account: trading.Account) -> str:
+    """`on`, `off`, or `on but USDJPY`."""
+    but = f" but {' '.join(account.auto_trade_off)}" if account.auto_trade_off else ""
+    return f"on{but}" if account.auto_trade else "off"
+
+
 def about_account(account: trading.Account) -> Table:
     """One account, a figure a row."""
     return pairs(
@@ -209,7 +224,7 @@ def about_account(account: trading.Account) -> Table:
             ("available", account.margin_available),
             ("level", _level(account)),
             ("trading", word(account, "trading_state")),
-            ("auto-trade", "on" if account.auto_trade else "off"),
+            ("auto-trade", _auto(account)),
             ("positions", word(account, "position_mode")),
             ("replay", account.session_id),
             ("updated", clock(account.updated_at)),
@@ -230,7 +245,7 @@ def account_table(accounts: Sequence[trading.Account]) -> Table:
             each.margin_used,
             percent(each.margin_level),
             word(each, "trading_state"),
-            "on" if each.auto_trade else "off",
+            _auto(each),
         )
         for each in accounts
     ]

@@ -80,6 +80,9 @@ class Schema:
         sa.Index("orders_by_account", orders.account_id, orders.number)
         sa.Index("orders_by_status", orders.status)
         sa.Index("orders_by_parent", orders.parent_id)
+        # Most orders have no signal, and cost nothing here.
+        with_signal = orders.signal_id != ""
+        sa.Index("orders_by_signal", orders.signal_id, sqlite_where=with_signal, postgresql_where=with_signal)
         sa.Index("fills_by_number", fills.number, unique=True)
         sa.Index("fills_by_account", fills.account_id, fills.number)
         sa.Index("fills_by_order", fills.order_id)

@@ -8,7 +8,7 @@ that was applied after it fails too, and the books are built again from what is 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -33,7 +33,7 @@ from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import FINAL_STATUSES
-from services.trading_gateway.ports import FillQuery, OrderQuery, Told
+from services.trading_gateway.ports import DecisionQuery, FillQuery, OrderQuery, Told
 
 T = TypeVar("T")
 
@@ -150,15 +150,43 @@ class SqliteTradingStore:
             await self._read(self._schema.signals, sa.select(table).where(table.c.signal_id == signal_id))
         )
 
-    async def decisions(self, account_id: str, limit: int) -> list[Decision]:
-        """Automatic decisions, newest first."""
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """A page of automatic decisions."""
         table = self._schema.decisions.table
-        newest = (
-            sa.select(table)
-            .where(table.c.account_id == account_id)
-            .order_by(sa.desc(sa.literal_column("rowid")))
+        place = (table.c.time_ns, table.c.signal_id)
+        found = sa.select(table).where(table.c.account_id == query.account_id)
+        if query.symbols:
+            found = found.where(table.c.symbol.in_(query.symbols))
+        if query.ordered_only:
+            found = found.where(table.c.order_id != "")
+        if query.before is not None:
+            found = found.where(sa.tuple_(*place) < sa.tuple_(*query.before))
+        newest = found.order_by(*(each.desc() for each in place)).limit(query.limit)
+        return await self._read(self._schema.decisions, newest)
+
+    async def orders_for(self, account_id: str, signal_ids: Collection[str]) -> list[Order]:
+        """Orders of an account that were placed for signals, in the order of placing."""
+        table = self._schema.orders.table
+        found = sa.select(table).where(table.c.signal_id.in_(signal_ids), table.c.signal_id != "")
+        return await self._read(
+            self._schema.orders, found.where(table.c.account_id == account_id).order_by(table.c.number)
         )
-        return await self._read(self._schema.decisions, newest.limit(limit))
+
+    async def fills_of(self, order_ids: Collection[str]) -> list[Fill]:
+        """All fills of orders, in the order of booking."""
+        table = self._schema.fills.table
+        found = sa.select(table).where(table.c.order_id.in_(order_ids)).order_by(table.c.number)
+        return await self._read(self._schema.fills, found)
+
+    async def correlations(self, keys: Collection[str]) -> dict[str, str]:
+        """Correlation ids of signals and orders, by their ids, where there are any."""
+        table = self._schema.stories
+        found = sa.select(table.c.key, table.c.correlation_id).where(
+            table.c.key.in_(keys), table.c.correlation_id != ""
+        )
+        return await self._database.read(
+            lambda connection: {row[0]: row[1] for row in connection.execute(found)}
+        )
 
     async def journal(self, after: int, limit: int) -> list[JournalEntry]:
         """Journal entries after a number, in order."""

@@ -53,11 +53,17 @@ class OpenAccount:
 
 @dataclass(frozen=True, slots=True)
 class SetAutoTrade:
-    """Auto-trading on or off."""
+    """Auto-trading of an account on or off, or of one symbol of it; `wall_ns` is when it was asked, for the
+    audit.
+    """
 
     time_ns: int
     account_id: str
     auto_trade: bool
+    symbol: str = ""
+    changed_by: str = ""
+    reason: str = ""
+    wall_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)

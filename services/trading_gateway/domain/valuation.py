@@ -144,7 +144,10 @@ def valued(book: Book, account: Account) -> Valued:
     views = {each.name: position_view(book, each) for each in held}
     margins = _margins(book, account, held, rates)
     view = AccountView(
-        account, unrealised=sum(each.unrealised or 0 for each in views.values()), margin=margins.total
+        account,
+        unrealised=sum(each.unrealised or 0 for each in views.values()),
+        margin=margins.total,
+        auto_trade_off=book.limits.auto_trade_off(account.account_id),
     )
     found = Valued(view, views, margins, exposures(book, held, account.session_id))
     book.valued[account.account_id] = rests_on, found

@@ -2,10 +2,12 @@
 
 `desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `flattening` (out
 of an account), `storms` (orders beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`,
-`interleaving` (both), `lockstep`, `trailing`, `following` (the feed).
+`interleaving` (both), `lockstep`, `trailing`, `following` (the feed), `decisions`
+(what was made of signals).
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
+from services.trading_gateway.handlers.decisions import Decisions
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.handlers.flattening import Flattening
 from services.trading_gateway.handlers.following import Following
@@ -21,6 +23,7 @@ from services.trading_gateway.handlers.trailing import Trailing
 
 __all__ = [
     "Accounts",
+    "Decisions",
     "Desk",
     "Flattening",
     "Following",

@@ -90,15 +90,33 @@ class Accounts:
         await self._desk.durable()
         return view
 
-    async def set_auto_trade(self, request_id: str, account_id: str, *, auto_trade: bool) -> AccountView:
-        """Auto-trading on or off. Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
+    async def set_auto_trade(
+        self,
+        request_id: str,
+        account_id: str,
+        *,
+        auto_trade: bool,
+        symbol: str = "",
+        reason: str = "",
+        changed_by: str = "",
+    ) -> AccountView:
+        """Auto-trading of an account, or of one symbol of it, on or off.
+
+        Raises FxError: INVALID_ARGUMENT `UNKNOWN_SYMBOL`, NOT_FOUND `UNKNOWN_ACCOUNT`.
+        """
+        require_known([symbol] if symbol else [])
 
         def act(engine: Engine) -> list[str]:
-            scope = engine.book.account(account_id).session_id
-            engine.set_auto_trade(SetAutoTrade(self._desk.time(scope), account_id, auto_trade))
+            time_ns = self._desk.time(engine.book.account(account_id).session_id)
+            wall_ns = self._desk.clock.now_ns()
+            engine.set_auto_trade(
+                SetAutoTrade(time_ns, account_id, auto_trade, symbol, changed_by, reason, wall_ns)
+            )
             return [account_id]
 
-        await self._desk.once(request_id, ("auto_trade", account_id, auto_trade), act)
+        # A use without symbol and reason is one of a release that had none.
+        besides = (symbol, reason) if symbol or reason else ()
+        await self._desk.once(request_id, ("auto_trade", account_id, auto_trade, *besides), act)
         return await self.get(account_id)
 
     async def set_trading_state(

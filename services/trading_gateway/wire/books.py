@@ -160,6 +160,7 @@ def account(view: AccountView) -> trading_pb2.Account:
         margin_level=margin_level(view),
         margin_called=value.margin_called,
         position_mode=MODE[value.mode],
+        auto_trade_off=view.auto_trade_off,
         unrealised_profit=money(view.unrealised, code),
         realised_profit=money(value.realised, code),
         commission_paid=money(value.commission, code),

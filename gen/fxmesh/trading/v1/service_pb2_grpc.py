@@ -145,6 +145,11 @@ class TradingServiceStub:
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.FromString,
                 _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/ListDecisions',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsResponse.FromString,
+                _registered_method=True)
         self.GetSessionProgress = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/GetSessionProgress',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetSessionProgressRequest.SerializeToString,
@@ -183,7 +188,10 @@ class TradingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetAutoTrade(self, request, context):
-        """Turns auto-trading on or off. NOT_FOUND UNKNOWN_ACCOUNT.
+        """Turns auto-trading of an account, or of one symbol of it, on or off. A symbol is traded while the account's switch
+        and its own are on; a symbol's is on until it is turned off. Each change is audited, with ListRiskLimitChanges, and
+        published: RiskLimitChanged, for an account AccountChanged as well. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT
+        UNKNOWN_SYMBOL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,6 +338,14 @@ class TradingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListDecisions(self, request, context):
+        """What auto-trading made of signals, newest first: each signal with the score and the size that it led to, or why it
+        was left alone, the orders placed for it and their fills. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetSessionProgress(self, request, context):
         """How far trading is with a session. It is done with a replay once each feed says so, as many signals came as
         AnalysisService/GetSessionProgress names, and none is undecided. NOT_FOUND UNKNOWN_SESSION before it is announced.
@@ -459,6 +475,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.ListRiskLimitChanges,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsResponse.SerializeToString,
             ),
             'GetSessionProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSessionProgress,
@@ -1066,6 +1087,33 @@ class TradingService:
             '/fxmesh.trading.v1.TradingService/ListRiskLimitChanges',
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.SerializeToString,
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/ListDecisions',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,7 +23,11 @@ class TradingServiceStub:
     GetAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.GetAccountRequest, _service_pb2.GetAccountResponse]
     """One account. NOT_FOUND UNKNOWN_ACCOUNT."""
     SetAutoTrade: _aio.UnaryUnaryMultiCallable[_service_pb2.SetAutoTradeRequest, _service_pb2.SetAutoTradeResponse]
-    """Turns auto-trading on or off. NOT_FOUND UNKNOWN_ACCOUNT."""
+    """Turns auto-trading of an account, or of one symbol of it, on or off. A symbol is traded while the account's switch
+    and its own are on; a symbol's is on until it is turned off. Each change is audited, with ListRiskLimitChanges, and
+    published: RiskLimitChanged, for an account AccountChanged as well. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT
+    UNKNOWN_SYMBOL.
+    """
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.PlaceOrderRequest, _service_pb2.PlaceOrderResponse]
     """Checks, makes durable and sends an order. Returns once the intent is durable; the answer shows the order as far as
     it has come. FAILED_PRECONDITION with the pre-trade check's reason when refused; ALREADY_EXISTS
@@ -83,6 +87,10 @@ class TradingServiceStub:
     """
     ListRiskLimitChanges: _aio.UnaryUnaryMultiCallable[_service_pb2.ListRiskLimitChangesRequest, _service_pb2.ListRiskLimitChangesResponse]
     """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT."""
+    ListDecisions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListDecisionsRequest, _service_pb2.ListDecisionsResponse]
+    """What auto-trading made of signals, newest first: each signal with the score and the size that it led to, or why it
+    was left alone, the orders placed for it and their fills. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT.
+    """
     GetSessionProgress: _aio.UnaryUnaryMultiCallable[_service_pb2.GetSessionProgressRequest, _service_pb2.GetSessionProgressResponse]
     """How far trading is with a session. It is done with a replay once each feed says so, as many signals came as
     AnalysisService/GetSessionProgress names, and none is undecided. NOT_FOUND UNKNOWN_SESSION before it is announced.
@@ -126,7 +134,11 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.SetAutoTradeRequest,
         context: _aio.ServicerContext[_service_pb2.SetAutoTradeRequest, _abc.Awaitable[_service_pb2.SetAutoTradeResponse]],
     ) -> _abc.Awaitable[_service_pb2.SetAutoTradeResponse]:
-        """Turns auto-trading on or off. NOT_FOUND UNKNOWN_ACCOUNT."""
+        """Turns auto-trading of an account, or of one symbol of it, on or off. A symbol is traded while the account's switch
+        and its own are on; a symbol's is on until it is turned off. Each change is audited, with ListRiskLimitChanges, and
+        published: RiskLimitChanged, for an account AccountChanged as well. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT
+        UNKNOWN_SYMBOL.
+        """
 
     @_abc_1.abstractmethod
     def PlaceOrder(
@@ -294,6 +306,16 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.ListRiskLimitChangesRequest, _abc.Awaitable[_service_pb2.ListRiskLimitChangesResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListRiskLimitChangesResponse]:
         """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT."""
+
+    @_abc_1.abstractmethod
+    def ListDecisions(
+        self,
+        request: _service_pb2.ListDecisionsRequest,
+        context: _aio.ServicerContext[_service_pb2.ListDecisionsRequest, _abc.Awaitable[_service_pb2.ListDecisionsResponse]],
+    ) -> _abc.Awaitable[_service_pb2.ListDecisionsResponse]:
+        """What auto-trading made of signals, newest first: each signal with the score and the size that it led to, or why it
+        was left alone, the orders placed for it and their fills. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT.
+        """
 
     @_abc_1.abstractmethod
     def GetSessionProgress(

@@ -324,6 +324,10 @@ class _RiskLimitNameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RiskLim
     """Share of the margin held below which the account is told; of an account only."""
     RISK_LIMIT_NAME_STOP_OUT: _RiskLimitName.ValueType  # 13
     """Share of the margin held below which positions are closed; of an account only."""
+    RISK_LIMIT_NAME_AUTO_TRADE: _RiskLimitName.ValueType  # 14
+    """1 or 0: the switch of auto-trading, of a symbol; 1 unless it is set. In the audit of an account's own switch too, which
+    only SetAutoTrade sets.
+    """
 
 class RiskLimitName(_RiskLimitName, metaclass=_RiskLimitNameEnumTypeWrapper):
     """What SetRiskLimits can set. Values are decimal text."""
@@ -357,6 +361,10 @@ RISK_LIMIT_NAME_MARGIN_CALL: RiskLimitName.ValueType  # 12
 """Share of the margin held below which the account is told; of an account only."""
 RISK_LIMIT_NAME_STOP_OUT: RiskLimitName.ValueType  # 13
 """Share of the margin held below which positions are closed; of an account only."""
+RISK_LIMIT_NAME_AUTO_TRADE: RiskLimitName.ValueType  # 14
+"""1 or 0: the switch of auto-trading, of a symbol; 1 unless it is set. In the audit of an account's own switch too, which
+only SetAutoTrade sets.
+"""
 Global___RiskLimitName: _TypeAlias = RiskLimitName  # noqa: Y015
 
 @_typing.final
@@ -661,6 +669,7 @@ class Account(_message.Message):
     MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
     MARGIN_CALLED_FIELD_NUMBER: _builtins.int
     POSITION_MODE_FIELD_NUMBER: _builtins.int
+    AUTO_TRADE_OFF_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     currency: _builtins.str
     balance: _builtins.str
@@ -688,6 +697,10 @@ class Account(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def auto_trade_off(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Symbols whose auto-trading is off though the account's is on."""
+
     def __init__(
         self,
         *,
@@ -710,10 +723,11 @@ class Account(_message.Message):
         margin_level: _builtins.str = ...,
         margin_called: _builtins.bool = ...,
         position_mode: Global___PositionMode.ValueType = ...,
+        auto_trade_off: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "position_mode", b"position_mode", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "auto_trade_off", b"auto_trade_off", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "position_mode", b"position_mode", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1030,6 +1044,96 @@ class RiskLimitChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RiskLimitChange: _TypeAlias = RiskLimitChange  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    """What auto-trading made of a signal on an account, from the signal to the fills: all of it under one correlation id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    TIMEFRAME_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REASON_DETAIL_FIELD_NUMBER: _builtins.int
+    RISKED_FIELD_NUMBER: _builtins.int
+    STOP_DISTANCE_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    FILLS_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    signal_id: _builtins.str
+    symbol: _builtins.str
+    """Of the signal; unset for decisions of a release that did not keep them, as everything up to `score`."""
+    side: _market_pb2.Side.ValueType
+    strategy: _builtins.str
+    timeframe: _builtins.str
+    """As "1m"."""
+    strength: _builtins.str
+    """Shares of one; no probability where no model answered, and no score before both were looked at."""
+    probability: _builtins.str
+    score: _builtins.str
+    reason: _builtins.str
+    """"ORDERED", or why not: a code, and words."""
+    reason_detail: _builtins.str
+    risked: _builtins.str
+    """What the size follows from: the loss at the stop that is accepted, in the account currency, and the distance of the
+    stop. Empty where it did not come to that.
+    """
+    stop_distance: _builtins.str
+    order_id: _builtins.str
+    """The order that answers the signal."""
+    correlation_id: _builtins.str
+    """Of the signal's event, its orders and their events; in logs and traces too."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Order]:
+        """All orders placed for it, in that order: what closes opposite positions in a hedging account, the entry, its stop."""
+
+    @_builtins.property
+    def fills(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fill]:
+        """Their fills, oldest first."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Market time."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        signal_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        side: _market_pb2.Side.ValueType = ...,
+        strategy: _builtins.str = ...,
+        timeframe: _builtins.str = ...,
+        strength: _builtins.str = ...,
+        probability: _builtins.str = ...,
+        score: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        reason_detail: _builtins.str = ...,
+        risked: _builtins.str = ...,
+        stop_distance: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        orders: _abc.Iterable[Global___Order] | None = ...,
+        fills: _abc.Iterable[Global___Fill] | None = ...,
+        correlation_id: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "correlation_id", b"correlation_id", "fills", b"fills", "order_id", b"order_id", "orders", b"orders", "probability", b"probability", "reason", b"reason", "reason_detail", b"reason_detail", "risked", b"risked", "score", b"score", "side", b"side", "signal_id", b"signal_id", "stop_distance", b"stop_distance", "strategy", b"strategy", "strength", b"strength", "symbol", b"symbol", "time", b"time", "timeframe", b"timeframe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
 @_typing.final
 class RiskState(_message.Message):
