@@ -38,6 +38,8 @@ HINTS: Mapping[str, str] = {
     "OVERLOADED": _BUSY,
     "STREAM_FULL": _STATUS,
     "PEER_UNAVAILABLE": _STATUS,
+    "POSITION_NOT_ALLOWED": "Leave --position out: its positions are one a symbol.",
+    "POSITION_REQUIRED": "Name it with --position: see `fxmesh positions`.",
     "POST_ONLY_WOULD_TAKE": "See `fxmesh quotes`: the market is at that price.",
     "RATE_LIMITED": "`fxmesh policy show METHOD` shows what a call costs and how much a caller has.",
     "REPLAY_ACTIVE": "`fxmesh replays` shows it; end it with `fxmesh replays --stop ID`.",

@@ -10,6 +10,7 @@ import typer
 from services.cli.commands import (
     accounts,
     analysis,
+    decisions,
     dlq,
     keys,
     logs,
@@ -45,6 +46,7 @@ for topic in (
     analysis,
     orders,
     accounts,
+    decisions,
     models,
     monitoring,
     keys,

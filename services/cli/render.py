@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from decimal import Decimal
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict
@@ -21,17 +22,36 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.cli import output
 
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+_NUMBER = re.compile(r"-?[0-9][0-9,]*(\.[0-9]+)?")
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Rows of text under headers; columns named in `right` align right. `empty` is shown for no rows."""
+    """Rows of text under headers; columns named in `right` align right, numbers of those in `points` by their
+    point. `empty` is shown for no rows; `paint` gives the colour of a column's cells on a terminal.
+    """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[str]]
     right: Sequence[str] = ()
     empty: str = "Nothing yet."
     title: str = ""
+    points: Sequence[str] = ()
+    paint: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+
+    @property
+    def cells(self) -> list[tuple[str, ...]]:
+        """The rows with the numbers of their `points` columns padded behind the point."""
+        columns = [
+            _by_point(column) if header in self.points else column
+            for header, column in zip(self.headers, zip(*self.rows, strict=True), strict=True)
+        ]
+        return list(zip(*columns, strict=True))
+
+    @property
+    def rightward(self) -> frozenset[str]:
+        """Columns that align right."""
+        return frozenset((*self.right, *self.points))
 
 
 class Printer:
@@ -91,8 +111,8 @@ def print_table(table: Table) -> None:
         return
     if table.title:
         print(table.title)
-    right = frozenset(number for number, each in enumerate(table.headers) if each in table.right)
-    text = output.text_table(table.headers, table.rows, right)
+    right = frozenset(number for number, each in enumerate(table.headers) if each in table.rightward)
+    text = output.text_table(table.headers, table.cells, right)
     print(text if any(table.headers) else text.partition("\n")[2])
 
 
@@ -110,12 +130,30 @@ def rich_table(table: Table) -> Any:
         header_style="bold",
     )
     for header in table.headers:
-        right = header in table.right
+        right = header in table.rightward
         # Fold: an id that is cut short cannot be copied.
         made.add_column(header, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for row in table.rows:
-        made.add_row(*(Text(cell) for cell in row))  # Text: a bracket in an answer is no markup
+    paints = [table.paint.get(header, _plainly) for header in table.headers]
+    for row in table.cells:
+        # Text: a bracket in an answer is no markup
+        made.add_row(*(Text(cell, paint(cell.strip())) for cell, paint in zip(row, paints, strict=True)))
     return made
+
+
+def _plainly(_: str) -> str:
+    return ""
+
+
+def _by_point(column: Sequence[str]) -> Sequence[str]:
+    """Numbers with blanks where others have decimals, so that their points come one below the other."""
+    behind = [len(each) - each.index(".") if "." in each else 0 for each in column]
+    longest = max(
+        (size for each, size in zip(column, behind, strict=True) if _NUMBER.fullmatch(each)), default=0
+    )
+    return [
+        each + " " * (longest - size) if _NUMBER.fullmatch(each) else each
+        for each, size in zip(column, behind, strict=True)
+    ]
 
 
 def word(message: Message, field: str) -> str:
@@ -142,6 +180,29 @@ def clock(time: Timestamp) -> str:
         return ""
     text = time.ToDatetime(UTC).strftime("%Y-%m-%d %H:%M:%S")
     return f"{text}.{time.nanos // 1_000_000:03d}" if time.nanos else text
+
+
+def age(time: Timestamp, now: datetime) -> str:
+    """How long ago a time was, as `42s`, `7m 03s`, `5h 20m`, `12d 4h`; empty when unset."""
+    if not time.seconds and not time.nanos:
+        return ""
+    seconds = max(int((now - time.ToDatetime(UTC)).total_seconds()), 0)
+    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86_400
+    if days:
+        return f"{days}d {hours % 24}h"
+    if hours:
+        return f"{hours}h {minutes % 60:02d}m"
+    return f"{minutes}m {seconds % 60:02d}s" if minutes else f"{seconds}s"
+
+
+def market_age(account: str, time: Timestamp, now: datetime) -> str:
+    """How long ago a market time was; empty for the account of a replay, whose market is at another time."""
+    return "" if account.startswith("replay-") else age(time, now)
+
+
+def percent(share: str) -> str:
+    """A share of one, as a decimal, in percent: `1.2345` is `123.45 %`; empty stays empty."""
+    return f"{Decimal(share) * 100:.2f} %" if share else ""
 
 
 def sentence(text: str) -> str:

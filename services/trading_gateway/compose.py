@@ -21,7 +21,9 @@ from services.trading_gateway.config import Settings
 from services.trading_gateway.consumers import subscriptions
 from services.trading_gateway.handlers import (
     Accounts,
+    Decisions,
     Desk,
+    Flattening,
     Following,
     Interleaving,
     Lockstep,
@@ -102,7 +104,15 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     )
     leaders = gateways(mesh, lease)
     alone = Service(
-        servicer=TradingServicer(accounts, orders, limits, Progress(desk, trailing), leaders),
+        servicer=TradingServicer(
+            accounts,
+            orders,
+            Flattening(desk, orders),
+            limits,
+            Progress(desk, trailing),
+            Decisions(desk),
+            leaders,
+        ),
         add_to_server=add_TradingServiceServicer_to_server,
         dependencies=(Dependency("store", database.check),),
         start=begin,

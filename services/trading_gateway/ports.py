@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -44,6 +44,17 @@ class FillQuery:
     symbols: tuple[str, ...] = ()
     order_id: str = ""
     before: int | None = None
+    limit: int = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DecisionQuery:
+    """Which automatic decisions of an account, newest first; `before`: where a page ended."""
+
+    account_id: str
+    symbols: tuple[str, ...] = ()
+    ordered_only: bool = False
+    before: tuple[int, str] | None = None
     limit: int = 100
 
 
@@ -105,8 +116,17 @@ class Store(Protocol):
     async def signal_known(self, signal_id: str) -> bool:
         """True when a signal has come before."""
 
-    async def decisions(self, account_id: str, limit: int) -> list[Decision]:
-        """Automatic decisions, newest first."""
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """A page of automatic decisions."""
+
+    async def orders_for(self, account_id: str, signal_ids: Collection[str]) -> list[Order]:
+        """Orders of an account that were placed for signals, in the order of placing."""
+
+    async def fills_of(self, order_ids: Collection[str]) -> list[Fill]:
+        """All fills of orders, in the order of booking."""
+
+    async def correlations(self, keys: Collection[str]) -> dict[str, str]:
+        """Correlation ids of signals and orders, by their ids, where there are any."""
 
     async def journal(self, after: int, limit: int) -> list[JournalEntry]:
         """Journal entries after a number, in order."""

@@ -17,8 +17,8 @@ from services.runtime import context as call_context
 from services.runtime.leaders import Leaders
 from services.runtime.passing import answered_by_leader, streamed_by_leader
 from services.trading_gateway import wire
-from services.trading_gateway.handlers import Accounts, Orders, Progress, RiskLimits
-from services.trading_gateway.wire import requests
+from services.trading_gateway.handlers import Accounts, Decisions, Flattening, Orders, Progress, RiskLimits
+from services.trading_gateway.wire import decisions, requests
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -30,15 +30,19 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         self,
         accounts: Accounts,
         orders: Orders,
+        flattening: Flattening,
         limits: RiskLimits,
         progress: Progress,
+        decisions: Decisions,
         leaders: Leaders[service_pb2_grpc.TradingServiceStub],
     ) -> None:
         self.leaders = leaders
         self._accounts = accounts
         self._orders = orders
+        self._flattening = flattening
         self._limits = limits
         self._progress = progress
+        self._decisions = decisions
 
     @override
     @answered_by_leader
@@ -49,6 +53,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
             request.currency,
             request.deposit,
             auto_trade=request.auto_trade,
+            mode=requests.position_mode(request.position_mode),
             venue=request.venue,
         )
         return pb.OpenAccountResponse(account=wire.account(view))
@@ -71,7 +76,12 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         self, request: pb.SetAutoTradeRequest, context: Context
     ) -> pb.SetAutoTradeResponse:
         view = await self._accounts.set_auto_trade(
-            request.request_id, request.account_id, auto_trade=request.auto_trade
+            request.request_id,
+            request.account_id,
+            auto_trade=request.auto_trade,
+            symbol=request.symbol,
+            reason=request.reason,
+            changed_by=call_context.principal.get().label,
         )
         return pb.SetAutoTradeResponse(account=wire.account(view))
 
@@ -159,8 +169,18 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     async def ClosePosition(
         self, request: pb.ClosePositionRequest, context: Context
     ) -> pb.ClosePositionResponse:
-        order = await self._orders.close_position(request.account_id, request.symbol, request.client_order_id)
+        order = await self._orders.close_position(
+            request.account_id, request.symbol, request.client_order_id, request.position_id, request.size
+        )
         return pb.ClosePositionResponse(order=wire.order(order))
+
+    @override
+    @answered_by_leader
+    async def FlattenAccount(
+        self, request: pb.FlattenAccountRequest, context: Context
+    ) -> pb.FlattenAccountResponse:
+        done = await self._flattening.flatten(request.request_id, request.account_id, request.symbol)
+        return wire.flattened(done)
 
     @override
     @answered_by_leader
@@ -229,6 +249,19 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         token = encode_token([changes[-1].number], *requests.limit_change_filters(request)) if full else ""
         shown = [wire.limit_change(each) for each in changes]
         return pb.ListRiskLimitChangesResponse(changes=shown, next_page_token=token)
+
+    @override
+    @answered_by_leader
+    async def ListDecisions(
+        self, request: pb.ListDecisionsRequest, context: Context
+    ) -> pb.ListDecisionsResponse:
+        query = decisions.decision_query(request)
+        found = await self._decisions.page(query)
+        full = len(found) == query.limit
+        filters = decisions.decision_filters(request)
+        token = encode_token(decisions.decision_place(found[-1]), *filters) if full else ""
+        shown = [decisions.decision(each) for each in found]
+        return pb.ListDecisionsResponse(decisions=shown, next_page_token=token)
 
     @override
     @answered_by_leader

@@ -228,7 +228,7 @@ def test_each_service_and_group_has_a_pool_of_its_own() -> None:
 def test_what_makes_risk_smaller_is_in_the_group_of_cancels_and_nothing_else() -> None:
     groups = {each.method: each.bulkhead for each in method_policies("fxmesh.trading.v1.TradingService")}
     cancels = {method for method, group in groups.items() if group == CANCELS}
-    assert cancels == {"CancelOrder", "CancelAllOrders", "ClosePosition", "SetTradingState"}
+    assert cancels == {"CancelOrder", "CancelAllOrders", "ClosePosition", "FlattenAccount", "SetTradingState"}
 
 
 def test_every_group_of_the_contracts_has_a_size() -> None:

@@ -70,7 +70,9 @@ def test_a_wrong_rule_ends_the_start_with_a_sentence(text: str, sentence: str) -
         parse(text)
 
 
-@pytest.mark.parametrize("method", ["CancelOrder", "CancelAllOrders", "ClosePosition", "SetTradingState"])
+@pytest.mark.parametrize(
+    "method", ["CancelOrder", "CancelAllOrders", "ClosePosition", "FlattenAccount", "SetTradingState"]
+)
 def test_what_makes_risk_smaller_is_spared_unless_named_exactly(method: str) -> None:
     policy = method_policy(f"/{TRADING}/{method}")
     wide = Faults(CollectorRegistry(), parse(f"{TRADING}/* abort=UNAVAILABLE; * abort=UNAVAILABLE"))

@@ -155,7 +155,7 @@ def test_a_bucket_in_use_outlives_those_that_came_after_it(monkeypatch: pytest.M
 def test_whoever_has_used_up_its_rate_can_still_make_its_risk_smaller() -> None:
     limit = RateLimit(CollectorRegistry(), Limits(keys=Rate(10, 20)))
     trading = "/fxmesh.trading.v1.TradingService"
-    for name in ("CancelOrder", "CancelAllOrders", "ClosePosition", "SetTradingState"):
+    for name in ("CancelOrder", "CancelAllOrders", "ClosePosition", "FlattenAccount", "SetTradingState"):
         assert limit.hook(method_policy(f"{trading}/{name}")) is None
     assert limit.hook(method_policy("/grpc.health.v1.Health/Check")) is None
     assert limit.hook(method_policy(f"{trading}/PlaceOrder")) is not None

@@ -26,9 +26,17 @@ from services.trading_gateway.domain.inputs import (
 )
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Order, Terms
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
-from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce, TriggerSide
+from services.trading_gateway.domain.values import (
+    OrderOrigin,
+    OrderType,
+    PositionMode,
+    Side,
+    TimeInForce,
+    TriggerSide,
+)
 
 SECOND = 1_000_000_000
 START = 1_399_460_400 * SECOND
@@ -99,10 +107,15 @@ class Floor:
         self.settle()
 
     def open(
-        self, account_id: str = "demo", deposit: int = 10_000_000, currency: str = "USD", scope: str = ""
+        self,
+        account_id: str = "demo",
+        deposit: int = 10_000_000,
+        currency: str = "USD",
+        scope: str = "",
+        mode: PositionMode = PositionMode.NETTING,
     ) -> Account:
         opened = self.engine.open_account(
-            OpenAccount(self.now_ns, account_id, currency, deposit, True, scope)
+            OpenAccount(self.now_ns, account_id, currency, deposit, True, scope, mode=mode)
         )
         self.settle()
         return opened
@@ -152,10 +165,11 @@ class Floor:
         stop_loss: TypedLeg | None = None,
         link: str = "",
         after: str = "",
+        position: str = "",
     ) -> Order:
         """Place an order and let it settle; answers the order as it is then."""
         typed = Typed(
-            limit, stop, trail, trigger, post_only, reduce_only, take_profit, stop_loss, link, after
+            limit, stop, trail, trigger, post_only, reduce_only, take_profit, stop_loss, link, after, position
         )
         wanted: Terms = terms(symbol, side, type_, size, typed, tif, expires_ns)
         time_ns = max(self.engine.time(self.engine.book.account(account).session_id), self.now_ns)
@@ -179,6 +193,10 @@ class Floor:
         self.engine.amend(AmendOrder(self.now_ns, order.order_id, Amendment(**change)))
         self.settle()
         return self.engine.book.order(order.order_id)
+
+    def ticket(self, opening: Order) -> Position:
+        """The position that an order of a hedging account opened."""
+        return self.engine.book.position(opening.account_id, opening.symbol, opening.order_id)
 
     def account(self, account_id: str = "demo") -> Account:
         return self.engine.book.account(account_id)

@@ -31,6 +31,7 @@ from services.trading_gateway.domain.values import OrderType, Side, TimeInForce
 from services.trading_gateway.handlers import (
     Accounts,
     Desk,
+    Flattening,
     Following,
     Interleaving,
     Lockstep,
@@ -199,6 +200,7 @@ class World:
             self.store, self.relay, self.clock, self.counts, settings.conduct(), log, self.tracer
         )
         self.orders = Orders(self.desk, self.market)
+        self.flattening = Flattening(self.desk, self.orders)
         self.accounts = Accounts(self.desk)
         self.limits = RiskLimits(self.desk)
         self.storms = Storms(self.desk)

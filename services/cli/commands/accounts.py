@@ -1,4 +1,4 @@
-"""`account`, `accounts` (open, auto-trade), `ledger`, `risk`, `halt`, `resume`."""
+"""`account`, `accounts` (open, auto-trade), `ledger`, `risk`, `halt`, `resume`, `flatten`."""
 
 from __future__ import annotations
 
@@ -52,10 +52,19 @@ def register(app: typer.Typer) -> None:
     group.callback(epilog=output.examples("fxmesh accounts", "fxmesh accounts open mine --deposit 5000"))(
         accounts
     )
-    group.command("open", epilog=output.examples("fxmesh accounts open mine --currency EUR --deposit 5000"))(
-        open_account
-    )
-    group.command("auto-trade", epilog=output.examples("fxmesh accounts auto-trade demo off"))(auto_trade)
+    group.command(
+        "open",
+        epilog=output.examples(
+            "fxmesh accounts open mine --currency EUR --deposit 5000", "fxmesh accounts open hedged --hedging"
+        ),
+    )(open_account)
+    group.command(
+        "auto-trade",
+        epilog=output.examples(
+            "fxmesh accounts auto-trade demo off",
+            "fxmesh accounts auto-trade demo off --symbol USDJPY --reason 'intervention'",
+        ),
+    )(auto_trade)
     app.add_typer(group, name="accounts")
     app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
     app.command(
@@ -77,6 +86,13 @@ def register(app: typer.Typer) -> None:
         context_settings=_ANYTHING,
         epilog=output.examples("fxmesh resume", "fxmesh resume --account demo"),
     )(resume)
+    app.command(
+        epilog=output.examples(
+            "fxmesh flatten demo",
+            "fxmesh flatten demo --symbol EURUSD",
+            codes="0 flat, 1 something is still open, 3 not running, 4 refused, 5 outcome unknown.",
+        )
+    )(flatten)
 
 
 def account(
@@ -111,6 +127,10 @@ def open_account(
     deposit: Annotated[str, typer.Option("--deposit", metavar="AMOUNT", help="In its currency.")] = "100000",
     auto: SwitchOption = False,
     venue: Annotated[str, typer.Option("--venue", metavar="NAME", help="Where it trades.")] = "paper",
+    hedging: Annotated[
+        bool,
+        typer.Option("--hedging", help="Each order opens a position of its own, on both sides. For good."),
+    ] = False,
     request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
@@ -120,23 +140,33 @@ def open_account(
     from services.cli.requests import accounts as requests
 
     Caller(home, address, json).run(
-        lambda link: requests.open_account(link, account_id, currency, deposit, auto, venue, request_id)
+        lambda link: requests.open_account(
+            link, account_id, currency, deposit, auto, hedging, venue, request_id
+        )
     )
 
 
 def auto_trade(
     account_id: NewIdArgument,
     switch: Annotated[Switch, typer.Argument(metavar="on|off", help="Whether it trades signals by itself.")],
+    symbol: Annotated[str, typer.Option("--symbol", metavar="SYMBOL", help="Only this one.")] = "",
+    reason: ReasonOption = "",
     request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Let an account trade signals by itself, or stop it."""
+    """Let an account trade signals by itself, or stop it; with --symbol those of one symbol.
+
+    A symbol is traded while the account's switch and its own are on. `fxmesh risk ID --changes` says who set
+    which.
+    """
     from services.cli.requests import accounts as requests
 
     on = switch is Switch.ON
-    Caller(home, address, json).run(lambda link: requests.set_auto_trade(link, account_id, on, request_id))
+    Caller(home, address, json).run(
+        lambda link: requests.set_auto_trade(link, account_id, on, symbol, reason, request_id)
+    )
 
 
 def risk(
@@ -161,8 +191,8 @@ def risk(
     """Show an account's limits and their use, its exposure, and why orders were refused; or set limits.
 
     Names: tradable, order_size, order_notional, position_notional, price_collar, price_age, leverage, for an
-    account or a symbol (order_size for a symbol only); currency_exposure, orders_per_second, daily_loss,
-    drawdown, margin_call, stop_out for an account.
+    account or a symbol; order_size and auto_trade for a symbol; currency_exposure, orders_per_second,
+    daily_loss, drawdown, margin_call, stop_out for an account.
     """
     from services.cli.requests import accounts as requests
 
@@ -231,6 +261,23 @@ def resume(
     Caller(home, address, json).run(
         lambda link: requests.set_state(link, account, "active", reason, request_id)
     )
+
+
+def flatten(
+    account_id: NewIdArgument,
+    symbol: Annotated[str, typer.Option("--symbol", metavar="SYMBOL", help="Only this one.")] = "",
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """The way out: cancel what works and close what is open, at market, of an account or a symbol of it.
+
+    It passes a halt, and leaves the account in the state that it trades in: halt it first to stay out.
+    """
+    from services.cli.requests import flattening as requests
+
+    Caller(home, address, json).run(lambda link: requests.flatten(link, account_id, symbol, request_id))
 
 
 def _refuse_arguments(command: str, given: typer.Context) -> None:

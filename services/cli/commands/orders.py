@@ -69,6 +69,10 @@ PostOnlyOption = Annotated[
     bool, typer.Option("--post-only", help="With --limit: refuse it rather than fill it at once.")
 ]
 ReduceOnlyOption = Annotated[bool, typer.Option("--reduce-only", help="Never open or turn a position.")]
+PositionOption = Annotated[
+    str,
+    typer.Option("--position", metavar="ID", help="In a hedging account: reduce this position, open none."),
+]
 TakeProfitOption = Annotated[
     str,
     typer.Option(
@@ -164,7 +168,12 @@ def register(app: typer.Typer) -> None:
         positions
     )
     app.command(
-        epilog=output.examples("fxmesh close EURUSD", "fxmesh close EURUSD --account demo", codes=_CODES)
+        epilog=output.examples(
+            "fxmesh close EURUSD",
+            "fxmesh close EURUSD --size 5000",
+            "fxmesh close EURUSD --account hedged --position o-abc",
+            codes=_CODES,
+        )
     )(close)
 
 
@@ -178,6 +187,7 @@ def buy(
     trigger: TriggerOption = None,
     post_only: PostOnlyOption = False,
     reduce_only: ReduceOnlyOption = False,
+    position: PositionOption = "",
     take_profit: TakeProfitOption = "",
     stop_loss: StopLossOption = "",
     stop_loss_trail: StopLossTrailOption = "",
@@ -194,7 +204,9 @@ def buy(
     """Buy at the market, at a limit, or once the market is at a price."""
     from services.cli.requests import tickets, trading
 
-    conditions = tickets.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    conditions = tickets.Conditions(
+        limit, stop, touch, trail, trigger or "", post_only, reduce_only, position
+    )
     family = tickets.Family(take_profit, stop_loss, stop_loss_trail, link, after)
     timing = tickets.Timing(tif or "", expires)
     ticket = tickets.Ticket("buy", symbol, size, account, conditions, family, timing, client_order_id)
@@ -211,6 +223,7 @@ def sell(
     trigger: TriggerOption = None,
     post_only: PostOnlyOption = False,
     reduce_only: ReduceOnlyOption = False,
+    position: PositionOption = "",
     take_profit: TakeProfitOption = "",
     stop_loss: StopLossOption = "",
     stop_loss_trail: StopLossTrailOption = "",
@@ -227,7 +240,9 @@ def sell(
     """Sell at the market, at a limit, or once the market is at a price."""
     from services.cli.requests import tickets, trading
 
-    conditions = tickets.Conditions(limit, stop, touch, trail, trigger or "", post_only, reduce_only)
+    conditions = tickets.Conditions(
+        limit, stop, touch, trail, trigger or "", post_only, reduce_only, position
+    )
     family = tickets.Family(take_profit, stop_loss, stop_loss_trail, link, after)
     timing = tickets.Timing(tif or "", expires)
     ticket = tickets.Ticket("sell", symbol, size, account, conditions, family, timing, client_order_id)
@@ -352,21 +367,29 @@ def positions(
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Show open positions with profit and margin; a minus is a short position."""
-    from services.cli.requests import trading
+    """Show open positions with profit, margin and age, and the accounts that hold them."""
+    from services.cli.requests import positions as requests
 
-    Caller(home, address, json).run(lambda link: trading.positions(link, account, symbol or [], flat))
+    Caller(home, address, json).run(lambda link: requests.positions(link, account, symbol or [], flat))
 
 
 def close(
     symbol: SymbolArgument,
+    position: Annotated[
+        str, typer.Option("--position", metavar="ID", help="Which one, in a hedging account.")
+    ] = "",
+    size: Annotated[
+        str, typer.Option("--size", metavar="SIZE", help="Units to close. Default: all of it.")
+    ] = "",
     account: AccountOption = "demo",
     client_order_id: KeyOption = "",
     home: HomeOption = DEFAULT_HOME,
     address: AddressOption = None,
     json: JsonOption = False,
 ) -> None:
-    """Place the market order that flattens a position."""
+    """Place the market order that closes a position, or a part of it."""
     from services.cli.requests import trading
 
-    Caller(home, address, json).run(lambda link: trading.close(link, symbol, account, client_order_id))
+    Caller(home, address, json).run(
+        lambda link: trading.close(link, symbol, account, position, size, client_order_id)
+    )

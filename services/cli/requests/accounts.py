@@ -8,10 +8,17 @@ from fxmesh.trading.v1 import service_pb2 as pb
 from fxmesh.trading.v1 import trading_pb2 as trading
 
 from services.cli import inputs
+from services.cli import paint as colours
 from services.cli.link import Link
 from services.cli.output import CliError, ExitCode
-from services.cli.render import Table, clock, count, pairs, word
+from services.cli.render import Table, clock, count, pairs, percent, word
 
+_PAINT = {
+    "UNREALISED": colours.gain,
+    "REALISED": colours.gain,
+    "LEVEL": colours.level,
+    "TRADING": colours.state,
+}
 _LIMITS = trading.RiskLimitName.items()
 STATES = {
     "active": trading.TRADING_STATE_ACTIVE,
@@ -58,6 +65,7 @@ async def open_account(
     currency: str,
     deposit: str,
     auto_trade: bool,
+    hedging: bool,
     venue: str,
     request_id: str,
 ) -> None:
@@ -68,6 +76,7 @@ async def open_account(
         currency=currency.upper(),
         deposit=deposit,
         auto_trade=auto_trade,
+        position_mode=trading.POSITION_MODE_HEDGING if hedging else trading.POSITION_MODE_UNSPECIFIED,
         venue=venue,
     )
     answer = await link.mutate(
@@ -78,9 +87,18 @@ async def open_account(
     link.out.answer(answer, about_account(answer.account), f"request id  {request_id}")
 
 
-async def set_auto_trade(link: Link, account_id: str, on: bool, request_id: str) -> None:
+async def set_auto_trade(
+    link: Link, account_id: str, on: bool, symbol: str, reason: str, request_id: str
+) -> None:
+    """Of the account, or of one symbol of it."""
     request_id = request_id or link.new_id()
-    request = pb.SetAutoTradeRequest(request_id=request_id, account_id=account_id, auto_trade=on)
+    request = pb.SetAutoTradeRequest(
+        request_id=request_id,
+        account_id=account_id,
+        auto_trade=on,
+        symbol=inputs.symbol(symbol) if symbol else "",
+        reason=reason,
+    )
     answer = await link.mutate(
         link.trading.SetAutoTrade(request),
         f"auto-trading of {account_id} was set",
@@ -184,7 +202,13 @@ def _changes(changes: Sequence[trading.RiskLimitChange], empty: str) -> Table:
 
 def _level(account: trading.Account) -> str:
     called = ", below the margin call" if account.margin_called else ""
-    return f"{account.margin_level}{called}" if account.margin_level else ""
+    return f"{percent(account.margin_level)}{called}" if account.margin_level else ""
+
+
+def _auto(account: trading.Account) -> str:
+    """`on`, `off`, or `on but USDJPY`."""
+    but = f" but {' '.join(account.auto_trade_off)}" if account.auto_trade_off else ""
+    return f"on{but}" if account.auto_trade else "off"
 
 
 def about_account(account: trading.Account) -> Table:
@@ -202,7 +226,8 @@ def about_account(account: trading.Account) -> Table:
             ("available", account.margin_available),
             ("level", _level(account)),
             ("trading", word(account, "trading_state")),
-            ("auto-trade", "on" if account.auto_trade else "off"),
+            ("auto-trade", _auto(account)),
+            ("positions", word(account, "position_mode")),
             ("replay", account.session_id),
             ("venue", account.venue),
             ("books", word(account, "venue_state")),
@@ -220,12 +245,21 @@ def account_table(accounts: Sequence[trading.Account]) -> Table:
             each.currency,
             each.balance,
             each.equity,
+            each.unrealised_profit,
             each.realised_profit,
             each.margin_used,
+            percent(each.margin_level),
             word(each, "trading_state"),
-            "on" if each.auto_trade else "off",
+            _auto(each),
         )
         for each in accounts
     ]
-    right = ("BALANCE", "EQUITY", "REALISED", "MARGIN")
-    return Table(("ACCOUNT", "CUR", *right, "TRADING", "AUTO"), rows, right=right, empty="No accounts.")
+    points = ("BALANCE", "EQUITY", "UNREALISED", "REALISED", "MARGIN")
+    return Table(
+        ("ACCOUNT", "CUR", *points, "LEVEL", "TRADING", "AUTO"),
+        rows,
+        right=("LEVEL",),
+        empty="No accounts.",
+        points=points,
+        paint=_PAINT,
+    )

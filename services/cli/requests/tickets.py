@@ -32,6 +32,7 @@ class Conditions:
     trigger: str = ""
     post_only: bool = False
     reduce_only: bool = False
+    position: str = ""
 
     @property
     def type(self) -> trading.OrderType.ValueType:
@@ -107,6 +108,7 @@ def request_of(ticket: Ticket, symbol: str, key: str, units: str) -> pb.PlaceOrd
         trigger_side=trading.TriggerSide.Value(f"TRIGGER_SIDE_{conditions.trigger.upper() or 'UNSPECIFIED'}"),
         post_only=conditions.post_only,
         reduce_only=conditions.reduce_only,
+        position_id=conditions.position,
         time_in_force=_time_in_force(ticket.timing),
         expires_at=inputs.time(ticket.timing.expires) if ticket.timing.expires else None,
         take_profit=ticket.family.profit_leg,

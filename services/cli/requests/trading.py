@@ -1,9 +1,10 @@
-"""Orders, fills and positions."""
+"""Orders and fills."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from decimal import Decimal
 
 from fxmesh.marketdata.v1 import service_pb2 as marketdata
@@ -11,9 +12,10 @@ from fxmesh.trading.v1 import service_pb2 as pb
 from fxmesh.trading.v1 import trading_pb2 as trading
 
 from services.cli import inputs
+from services.cli import paint as colours
 from services.cli.link import Link
 from services.cli.output import ExitCode
-from services.cli.render import Table, clock, pairs, word
+from services.cli.render import Table, clock, market_age, pairs, word
 from services.cli.requests.tickets import Ticket, request_of
 
 _FINAL = (
@@ -46,9 +48,19 @@ async def place(link: Link, ticket: Ticket) -> ExitCode | None:
     return _placed(link, answer, answer.order)
 
 
-async def close(link: Link, symbol: str, account: str, client_order_id: str) -> ExitCode | None:
+async def close(
+    link: Link, symbol: str, account: str, position: str, size: str, client_order_id: str
+) -> ExitCode | None:
+    """A position, or units of it; `position` names one of a hedging account."""
     key = client_order_id or link.new_id()
-    request = pb.ClosePositionRequest(account_id=account, symbol=inputs.symbol(symbol), client_order_id=key)
+    symbol = inputs.symbol(symbol)
+    request = pb.ClosePositionRequest(
+        account_id=account,
+        symbol=symbol,
+        client_order_id=key,
+        position_id=position,
+        size=await _units(link, symbol, size),
+    )
     answer = await link.mutate(
         link.trading.ClosePosition(request), f"closing order {key} was placed", _ask(account, key)
     )
@@ -76,7 +88,7 @@ async def cancel_all(link: Link, account: str, symbol: str, request_id: str) -> 
         f"the working orders of {account} are cancelled",
         "Ask with `fxmesh orders --open`; cancelling again does no harm.",
     )
-    link.out.answer(answer, _order_table(answer.orders, "No order was working."))
+    link.out.answer(answer, order_table(answer.orders, "No order was working."))
     return None
 
 
@@ -120,14 +132,14 @@ async def orders(link: Link, account: str, symbols: Sequence[str], working: bool
         page_size=limit,
     )
     answer = await link.trading.ListOrders(request)
-    link.out.answer(answer, _order_table(answer.orders, "No orders."))
+    link.out.answer(answer, order_table(answer.orders, "No orders."))
 
 
 async def watch_orders(link: Link, account: str, symbols: Sequence[str]) -> None:
     request = pb.StreamOrdersRequest(account_id=account, symbol=inputs.symbols(symbols))
     async for answer in link.follow(lambda: link.trading.StreamOrders(request)):
         if answer.HasField("order"):
-            link.out.item(answer.order, "  ".join(_order_row(answer.order)).rstrip())
+            link.out.item(answer.order, "  ".join(_order_row(answer.order, datetime.now(UTC))).rstrip())
 
 
 async def fills(link: Link, account: str, symbols: Sequence[str], order_id: str, limit: int) -> None:
@@ -149,31 +161,10 @@ async def fills(link: Link, account: str, symbols: Sequence[str], order_id: str,
         )
         for each in answer.fills
     ]
-    right = ("SIZE", "PRICE", "PROFIT", "COMMISSION")
-    headers = ("TIME (UTC)", "ACCOUNT", "SYMBOL", "SIDE", *right, "ORDER")
-    link.out.answer(answer, Table(headers, rows, right=right, empty="No fills."))
-
-
-async def positions(link: Link, account: str, symbols: Sequence[str], flat: bool) -> None:
-    request = pb.ListPositionsRequest(account_id=account, symbol=inputs.symbols(symbols), include_flat=flat)
-    answer = await link.trading.ListPositions(request)
-    rows = [
-        (
-            each.account_id,
-            each.symbol,
-            each.size,
-            each.average_price,
-            each.unrealised_profit or "no quote",
-            each.realised_profit,
-            each.financing,
-            each.margin,
-            clock(each.updated_at),
-        )
-        for each in answer.positions
-    ]
-    right = ("SIZE", "AVERAGE", "UNREALISED", "REALISED", "FINANCING", "MARGIN")
-    headers = ("ACCOUNT", "SYMBOL", *right, "UPDATED (UTC)")
-    link.out.answer(answer, Table(headers, rows, right=right, empty="No open positions."))
+    points = ("SIZE", "PRICE", "PROFIT", "COMMISSION")
+    headers = ("TIME (UTC)", "ACCOUNT", "SYMBOL", "SIDE", *points, "ORDER")
+    paint = {"SIDE": colours.side, "PROFIT": colours.gain}
+    link.out.answer(answer, Table(headers, rows, empty="No fills.", points=points, paint=paint))
 
 
 def _placed(
@@ -201,33 +192,37 @@ def _ask(account: str, key: str) -> str:
 
 
 def _order(order: trading.Order, request_id: str = "") -> list[Table | str]:
-    shown = _order_table([order], "")
+    shown = order_table([order], "")
     ids = [("order", order.order_id), ("client order id", order.client_order_id), ("request id", request_id)]
     why = f"{order.reason}: {order.reason_detail}" if order.reason else ""
-    family = [("follows", order.parent_order_id), ("link", order.link_id)]
+    family = [("follows", order.parent_order_id), ("link", order.link_id), ("position", order.position_id)]
     return [shown, pairs([*ids, ("reason", why), ("signal", order.signal_id), *family])]
 
 
 def _attached(orders: Sequence[trading.Order]) -> list[Table | str]:
     """What works for the fills of an order."""
-    return ["For what it fills:", _order_table(orders, "")] if orders else []
+    return ["For what it fills:", order_table(orders, "")] if orders else []
 
 
-def _order_table(orders: Sequence[trading.Order], empty: str) -> Table:
-    right = ("SIZE", "PRICE", "FILLED", "AVERAGE")
+def order_table(orders: Sequence[trading.Order], empty: str) -> Table:
+    """Orders, one a row."""
+    points = ("SIZE", "PRICE", "FILLED", "AVERAGE")
     headers = (
         "CREATED (UTC)",
+        "AGE",
         "ACCOUNT",
         "SYMBOL",
         "SIDE",
         "TYPE",
-        *right,
+        *points,
         "STATUS",
         "ORIGIN",
         "ORDER",
-        "REASON",
     )
-    return Table(headers, [_order_row(each) for each in orders], right=right, empty=empty)
+    now = datetime.now(UTC)
+    rows = [_order_row(each, now) for each in orders]
+    right, paint = ("AGE",), {"SIDE": colours.side, "STATUS": colours.state}
+    return Table((*headers, "REASON"), rows, right=right, empty=empty, points=points, paint=paint)
 
 
 def _type(order: trading.Order) -> str:
@@ -252,9 +247,10 @@ def _price(order: trading.Order) -> str:
     return order.limit_price or f"{order.stop_price}{side}"
 
 
-def _order_row(order: trading.Order) -> tuple[str, ...]:
+def _order_row(order: trading.Order, now: datetime) -> tuple[str, ...]:
     return (
         clock(order.created_at),
+        market_age(order.account_id, order.created_at, now),
         order.account_id,
         order.symbol,
         word(order, "side"),

@@ -31,6 +31,8 @@ class Schema:
         self.fills = Rows(Fill, "fills", ("execution_id",), metadata)
         self.ledger = Rows(LedgerEntry, "ledger", ("account_id", "entry"), metadata)
         self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)
+        # Those of hedging accounts, beside a table of earlier releases whose key has no position.
+        self.tickets = Rows(Position, "tickets", ("account_id", "position_id"), metadata)
         self.accounts = Rows(Account, "accounts", ("account_id",), metadata)
         self.journal = Rows(JournalEntry, "journal", ("number",), metadata)
         self.limits = Rows(LimitSetting, "limits", ("account_id", "symbol", "name"), metadata)
@@ -85,6 +87,9 @@ class Schema:
         sa.Index("orders_by_account", orders.account_id, orders.number)
         sa.Index("orders_by_status", orders.status)
         sa.Index("orders_by_parent", orders.parent_id)
+        # Most orders have no signal, and cost nothing here.
+        with_signal = orders.signal_id != ""
+        sa.Index("orders_by_signal", orders.signal_id, sqlite_where=with_signal, postgresql_where=with_signal)
         sa.Index("fills_by_number", fills.number, unique=True)
         sa.Index("fills_by_account", fills.account_id, fills.number)
         sa.Index("fills_by_order", fills.order_id)

@@ -8,7 +8,7 @@ that was applied after it fails too, and the books are built again from what is 
 from __future__ import annotations
 
 import contextvars
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -35,7 +35,7 @@ from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import FINAL_STATUSES, OrderStatus
-from services.trading_gateway.ports import FillQuery, OrderQuery, Told
+from services.trading_gateway.ports import DecisionQuery, FillQuery, OrderQuery, Told
 
 T = TypeVar("T")
 _WORKING = [each.value for each in OrderStatus if each not in FINAL_STATUSES]
@@ -155,11 +155,43 @@ class TradingStore:
             await self._read(self._schema.signals, sa.select(table).where(table.c.signal_id == signal_id))
         )
 
-    async def decisions(self, account_id: str, limit: int) -> list[Decision]:
-        """Automatic decisions, newest first."""
+    async def decisions(self, query: DecisionQuery) -> list[Decision]:
+        """A page of automatic decisions."""
         table = self._schema.decisions.table
-        newest = sa.select(table).where(table.c.account_id == account_id).order_by(ARRIVAL.desc())
-        return await self._read(self._schema.decisions, newest.limit(limit))
+        place = (table.c.time_ns, table.c.signal_id)
+        found = sa.select(table).where(table.c.account_id == query.account_id)
+        if query.symbols:
+            found = found.where(table.c.symbol.in_(query.symbols))
+        if query.ordered_only:
+            found = found.where(table.c.order_id != "")
+        if query.before is not None:
+            found = found.where(sa.tuple_(*place) < sa.tuple_(*query.before))
+        newest = found.order_by(*(each.desc() for each in place)).limit(query.limit)
+        return await self._read(self._schema.decisions, newest)
+
+    async def orders_for(self, account_id: str, signal_ids: Collection[str]) -> list[Order]:
+        """Orders of an account that were placed for signals, in the order of placing."""
+        table = self._schema.orders.table
+        found = sa.select(table).where(table.c.signal_id.in_(signal_ids), table.c.signal_id != "")
+        return await self._read(
+            self._schema.orders, found.where(table.c.account_id == account_id).order_by(table.c.number)
+        )
+
+    async def fills_of(self, order_ids: Collection[str]) -> list[Fill]:
+        """All fills of orders, in the order of booking."""
+        table = self._schema.fills.table
+        found = sa.select(table).where(table.c.order_id.in_(order_ids)).order_by(table.c.number)
+        return await self._read(self._schema.fills, found)
+
+    async def correlations(self, keys: Collection[str]) -> dict[str, str]:
+        """Correlation ids of signals and orders, by their ids, where there are any."""
+        table = self._schema.stories
+        found = sa.select(table.c.key, table.c.correlation_id).where(
+            table.c.key.in_(keys), table.c.correlation_id != ""
+        )
+        return await self._database.read(
+            lambda connection: {row[0]: row[1] for row in connection.execute(found)}
+        )
 
     async def journal(self, after: int, limit: int) -> list[JournalEntry]:
         """Journal entries after a number, in order."""
@@ -175,7 +207,9 @@ class TradingStore:
         schema.journal.add(connection, changes.journal)
         crash_point("trading.journaled", *changes.inputs)
         schema.orders.put(connection, changes.orders.values())
-        schema.positions.put(connection, changes.positions.values())
+        positions = changes.positions.values()
+        schema.positions.put(connection, (each for each in positions if not each.position_id))
+        schema.tickets.put(connection, (each for each in positions if each.position_id))
         schema.accounts.put(connection, changes.accounts.values())
         schema.fills.add(connection, changes.fills)
         schema.ledger.add(connection, changes.ledger)
@@ -250,7 +284,11 @@ class TradingStore:
             standing=self._standing(connection),
             orders=tuple(schema.orders.read(connection, working)),
             executions=tuple((row[0], row[1]) for row in connection.execute(executions)),
-            positions=tuple(schema.positions.read(connection, sa.select(schema.positions.table))),
+            positions=tuple(
+                position
+                for rows in (schema.positions, schema.tickets)
+                for position in rows.read(connection, sa.select(rows.table))
+            ),
             sessions=tuple(
                 plain.load(Session, row.body) for row in connection.execute(sa.select(schema.sessions))
             ),

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.trading_gateway.domain.values import PAPER, TradingState, VenueState
+from services.trading_gateway.domain.values import PAPER, PositionMode, TradingState, VenueState
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +57,15 @@ class Account:
     """Of an account on another venue than paper; the paper venue has no books of its own."""
     venue_detail: str = ""
     """What differs, or what is waited for."""
+    mode: PositionMode = PositionMode.NETTING
+    """Chosen when it is opened, for good."""
 
     @property
     def on_paper(self) -> bool:
         """True where the engine's own venue works its orders."""
         return self.venue == PAPER
+
+    @property
+    def hedging(self) -> bool:
+        """True where each order that opens something opens a position of its own."""
+        return self.mode is PositionMode.HEDGING

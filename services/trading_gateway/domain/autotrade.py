@@ -4,19 +4,23 @@
     size   = equity × risk share / (true range × stop ranges), at most equity × leverage, in micro lots
     order  = market, for the size plus what closes an opposite position; a stop follows at the same distance
 
-A signal is left alone when it is older than one bar, weaker than the threshold, contradicted on its own bar
-by a stronger one, or when the position is on its side already. Sizes and prices are whole numbers throughout.
+In a hedging account opposite positions are closed each by an order of its own, and the entry opens another.
+
+A signal is left alone when auto-trading of its symbol is off, when it is older than one bar, weaker than the
+threshold, contradicted on its own bar by a stronger one, or when the position is on its side already. Sizes
+and prices are whole numbers throughout.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from services.errors import FxError
 from services.market.instruments import Instrument, instrument
 from services.money.conversion import ExactAmount, Way, convert
 from services.money.currencies import currency
+from services.money.decimals import format_decimal
 from services.money.rounding import Rounding, divide, quantise
 from services.trading_gateway.domain import placing, valuation
 from services.trading_gateway.domain.accounts import Account
@@ -25,7 +29,8 @@ from services.trading_gateway.domain.changes import Decision
 from services.trading_gateway.domain.ids import signal_client_order_id
 from services.trading_gateway.domain.inputs import Advice, PlaceOrder, Signal, SignalDecided
 from services.trading_gateway.domain.matching import takes_from
-from services.trading_gateway.domain.orders import Leg, Terms
+from services.trading_gateway.domain.orders import Leg, Order, Terms, closing
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
 
 PPM = 1_000_000
@@ -58,35 +63,72 @@ class Skip:
     detail: str
 
 
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is done about a signal."""
+
+    orders: tuple[Terms, ...]
+    """The entry last."""
+    score_ppm: int
+    risked: int = 0
+    """Minor units lost when the stop is hit; none without a stop."""
+    distance: int = 0
+
+    def words(self, account: Account) -> str:
+        """Where the size comes from."""
+        score, of = f"score {self.score_ppm / PPM:.3f}", instrument(self.orders[-1].symbol)
+        if not self.distance:
+            return f"{score}: closes what is open on the other side"
+        unit = currency(account.currency)
+        risked = f"{format_decimal(self.risked, unit.digits)} {unit.code}"
+        return f"{score}: risks {risked} over a stop of {of.price_text(self.distance)}"
+
+
 def decide(book: Book, policy: Policy, asked: SignalDecided) -> Decision:
     """Act on a signal for one account; the decision says what was done and why."""
-    account = book.account(asked.account_id)
+    account, signal = book.account(asked.account_id), asked.signal
     plan = _plan(book, policy, account, asked)
+    decision = Decision(
+        signal.signal_id,
+        account.account_id,
+        plan.reason if isinstance(plan, Skip) else ORDERED,
+        plan.detail if isinstance(plan, Skip) else plan.words(account),
+        "",
+        asked.time_ns,
+        signal.symbol,
+        signal.side,
+        signal.strategy,
+        signal.timeframe,
+        signal.strength_ppm,
+        signal.probability_ppm,
+        None if asked.advice is Advice.UNAVAILABLE else _score(policy, signal),
+    )
     if isinstance(plan, Skip):
-        return _decision(asked, plan.reason, plan.detail)
-    order = placing.place(
-        book,
-        PlaceOrder(
-            asked.time_ns,
-            account.account_id,
-            signal_client_order_id(asked.signal.signal_id),
-            plan,
-            origin=OrderOrigin.SIGNAL,
-            facts=asked.facts,
-            signal_id=asked.signal.signal_id,
-        ),
+        return decision
+    order = [_place(book, asked, each) for each in plan.orders][-1]
+    decision = replace(
+        decision, order_id=order.order_id, risked=plan.risked or None, stop_distance=plan.distance or None
     )
     if order.status is OrderStatus.REJECTED:
-        return _decision(asked, order.reason, order.reason_detail, order.order_id)
-    score = _score(policy, asked.signal)
-    return _decision(asked, ORDERED, f"score {score / PPM:.3f}", order.order_id)
+        return replace(decision, reason=order.reason, detail=order.reason_detail)
+    return decision
 
 
-def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> Terms | Skip:
-    skip = _unfit(policy, asked) or _contradicted(policy, asked) or _engaged(book, account, asked.signal)
+def _place(book: Book, asked: SignalDecided, terms: Terms) -> Order:
+    signal_id = asked.signal.signal_id
+    key = signal_client_order_id(signal_id, terms.position_id)
+    facts, origin = asked.facts, OrderOrigin.SIGNAL
+    return placing.place(
+        book, PlaceOrder(asked.time_ns, asked.account_id, key, terms, origin, facts, signal_id)
+    )
+
+
+def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) -> Plan | Skip:
+    signal, of = asked.signal, instrument(asked.signal.symbol)
+    skip = _off(book, account, signal) or _unfit(policy, asked)
+    skip = skip or _contradicted(policy, asked) or _engaged(book, account, signal)
     if skip is not None:
         return skip
-    signal, of = asked.signal, instrument(asked.signal.symbol)
     feed = book.markets.feed(account.session_id, signal.symbol)
     quote = None if feed is None else feed.state.quote
     if quote is None:
@@ -95,9 +137,20 @@ def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) ->
     units = _units(book, policy, account, of, takes_from(signal.side, quote)[0], distance)
     if isinstance(units, Skip):
         return units
-    size, protect = _with_position(book, policy, account, signal, units, distance)
-    stop_loss = Leg(distance=protect) if protect else None
-    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size, stop_loss=stop_loss)
+    opposite = _held(book, account, signal)
+    exits = [closing(each) for each in opposite] if account.hedging else []
+    if opposite and not policy.flip:
+        return Plan(tuple(exits or [_market(signal, abs(opposite[0].size))]), _score(policy, signal))
+    turned = 0 if account.hedging else sum(abs(each.size) for each in opposite)
+    entry = replace(_market(signal, units + turned), stop_loss=Leg(distance=distance))
+    risked = int(valuation.account_view(book, account).equity * policy.risk_share)
+    return Plan((*exits, entry), _score(policy, signal), risked, distance)
+
+
+def _off(book: Book, account: Account, signal: Signal) -> Skip | None:
+    if book.limits.of(account.account_id, signal.symbol).auto_trade:
+        return None
+    return Skip("AUTO_TRADE_OFF", f"auto-trading of {signal.symbol} is switched off")
 
 
 def _unfit(policy: Policy, asked: SignalDecided) -> Skip | None:
@@ -124,7 +177,7 @@ def _contradicted(policy: Policy, asked: SignalDecided) -> Skip | None:
 
 
 def _engaged(book: Book, account: Account, signal: Signal) -> Skip | None:
-    if book.position(account.account_id, signal.symbol).size * signal.side.sign > 0:
+    if any(each.size * signal.side.sign > 0 for each in _held(book, account, signal)):
         return Skip("ALREADY_IN_POSITION", f"the position is {signal.side.value} already")
     if any(not each.reduce_only for each in book.working(account.account_id, signal.symbol)):
         return Skip("ORDER_WORKING", f"an order for {signal.symbol} is working")
@@ -159,19 +212,14 @@ def _units(
     return units
 
 
-def _with_position(
-    book: Book, policy: Policy, account: Account, signal: Signal, units: int, distance: int
-) -> tuple[int, int]:
-    """Size of the order and distance of its stop, given an opposite position to turn or close."""
-    opposite = abs(book.position(account.account_id, signal.symbol).size)
-    if opposite and not policy.flip:
-        return opposite, 0
-    return units + opposite, distance
+def _held(book: Book, account: Account, signal: Signal) -> list[Position]:
+    """What is open in the symbol of a signal."""
+    return [each for each in book.holdings.open(account.account_id) if each.symbol == signal.symbol]
+
+
+def _market(signal: Signal, size: int) -> Terms:
+    return Terms(signal.symbol, signal.side, OrderType.MARKET, TimeInForce.IOC, size)
 
 
 def _ratio(numerator: Fraction, denominator: int) -> tuple[int, int]:
     return numerator.numerator, numerator.denominator * denominator
-
-
-def _decision(asked: SignalDecided, reason: str, detail: str, order_id: str = "") -> Decision:
-    return Decision(asked.signal.signal_id, asked.account_id, reason, detail, order_id, asked.time_ns)

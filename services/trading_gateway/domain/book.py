@@ -17,6 +17,7 @@ from services.trading_gateway.domain.accounts import NOTHING_SAID, Account, Stan
 from services.trading_gateway.domain.changes import Changes, Request, VenueCursor
 from services.trading_gateway.domain.events import AccountChanged, Event, OrderChanged, OrderStep
 from services.trading_gateway.domain.feeds import FeedState
+from services.trading_gateway.domain.holdings import Holdings
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.limits import LimitBook, LimitChange, LimitSetting
@@ -81,13 +82,7 @@ class Book:
         self.markets = Markets(saved.sessions, saved.feeds)
         self.accounts: dict[str, Account] = {each.account_id: each for each in saved.accounts}
         self.standing = saved.standing
-        self.positions: dict[str, dict[str, Position]] = {}
-        for position in saved.positions:
-            self.positions.setdefault(position.account_id, {})[position.symbol] = position
-        self.open_symbols: dict[str, set[str]] = {}
-        """Symbols with an open position, by account; of accounts that ever had one."""
-        for position in saved.positions:
-            self._note_open(position)
+        self.holdings = Holdings(saved.positions)
         self.orders: dict[str, Order] = {each.order_id: each for each in saved.orders}
         self._working = Working(saved.orders)
         self.order_number = saved.order_number
@@ -223,8 +218,12 @@ class Book:
         """How much of an order may fill: all of it, or for a reduce-only order what there is to reduce."""
         if not order.reduce_only:
             return order.remaining
-        position = self.position(order.account_id, order.symbol).size
+        position = self.position(order.account_id, order.symbol, order.position_id).size
         return abs(position) if position * order.side.sign < 0 else 0
+
+    def position_id(self, order: Order) -> str:
+        """The position that fills of an order change: in a hedging account the one it names, or its own."""
+        return (order.position_id or order.order_id) if self.accounts[order.account_id].hedging else ""
 
     def next_order_number(self) -> int:
         """1, 2, 3 …"""
@@ -267,27 +266,24 @@ class Book:
         self.fill_number += 1
         return self.fill_number
 
-    def position(self, account_id: str, symbol: str) -> Position:
-        """The position, flat when there never was one."""
-        return self.positions.get(account_id, {}).get(symbol) or Position(account_id, symbol)
+    @property
+    def open_symbols(self) -> dict[str, set[str]]:
+        """Symbols with an open position, by account; of accounts that ever had one."""
+        return self.holdings.symbols
 
-    def put_position(self, position: Position) -> None:
+    def position(self, account_id: str, symbol: str, position_id: str = "") -> Position:
+        """The position, flat when there never was one."""
+        return self.holdings.get(account_id, symbol, position_id)
+
+    def put_position(self, position: Position) -> Position:
         """Keep the next revision of a position."""
-        self.positions.setdefault(position.account_id, {})[position.symbol] = position
-        self._note_open(position)
-        self.changes.positions[position.account_id, position.symbol] = position
+        kept = self.holdings.put(position)
+        self.changes.positions[kept.account_id, kept.symbol, kept.position_id] = kept
+        return kept
 
     def positions_of(self, account_id: str) -> list[Position]:
-        """Positions of an account by symbol, flat ones too."""
-        held = self.positions.get(account_id, {})
-        return [held[symbol] for symbol in sorted(held)]
-
-    def _note_open(self, position: Position) -> None:
-        symbols = self.open_symbols.setdefault(position.account_id, set())
-        if position.flat:
-            symbols.discard(position.symbol)
-        else:
-            symbols.add(position.symbol)
+        """Positions of an account by symbol and age, flat ones too."""
+        return self.holdings.all(account_id)
 
     # Changes
 

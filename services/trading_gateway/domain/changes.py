@@ -16,6 +16,7 @@ from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.transactions import Transaction
+from services.trading_gateway.domain.values import Side
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,17 @@ class Decision:
     detail: str
     order_id: str
     time_ns: int
+    symbol: str = ""
+    side: Side | None = None
+    strategy: str = ""
+    timeframe: str = ""
+    strength_ppm: int | None = None
+    probability_ppm: int | None = None
+    score_ppm: int | None = None
+    risked: int | None = None
+    """Minor units lost when the stop is hit, as accepted."""
+    stop_distance: int | None = None
+    """Raw price."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +123,7 @@ class Changes:
     fills: list[Fill] = field(default_factory=list)
     ledger: list[LedgerEntry] = field(default_factory=list)
     transactions: list[Transaction] = field(default_factory=list)
-    positions: dict[tuple[str, str], Position] = field(default_factory=dict)
+    positions: dict[tuple[str, str, str], Position] = field(default_factory=dict)
     accounts: dict[str, Account] = field(default_factory=dict)
     standing: Standing | None = None
     sessions: dict[str, Session] = field(default_factory=dict)

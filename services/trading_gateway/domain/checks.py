@@ -3,7 +3,8 @@
 They run in the order of the tables, what concerns the market first, then the account; the first that objects
 decides. How many orders come is looked at last, in `storms`. An order that only brings a position nearer to
 flat passes those that guard against new risk; an exit that came with an order is held up by a halt only, what
-the gateway itself places to take risk away by nothing.
+the gateway itself places to take risk away by nothing; what flattens an account, by the hand that could lift
+a halt, is held up by all of the market's but that.
 """
 
 from __future__ import annotations
@@ -45,14 +46,18 @@ RISK: tuple[Check, ...] = (
 
 
 _HALT: tuple[Check, ...] = (market_checks.trading_state,)
+_FLATTENING = tuple(check for check in MARKET if check not in _HALT)
 _ALL = MARKET + RISK
 
 
-def refusal(case: Situation) -> Refusal | None:
+def refusal(case: Situation, *, through_halt: bool = False) -> Refusal | None:
     """The first objection; None when the order may go."""
-    if case.forced:
+    if through_halt:
+        checks = _FLATTENING
+    elif case.forced:
         return None
-    checks = _HALT if case.protective else MARKET if case.reducing else _ALL
+    else:
+        checks = _HALT if case.protective else MARKET if case.reducing else _ALL
     for check in checks:
         objection = check(case)
         if objection is not None:

@@ -107,7 +107,7 @@ class Engine:
 
     def set_auto_trade(self, asked: SetAutoTrade) -> Account:
         """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
-        return self._take(asked, opening.set_auto_trade)
+        return self._take(asked, limiting.set_auto_trade)
 
     def set_trading_state(self, asked: SetTradingState) -> Account:
         """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""

@@ -42,6 +42,8 @@ class AccountView:
     account: Account
     unrealised: int
     margin: int
+    auto_trade_off: tuple[str, ...] = ()
+    """Symbols whose auto-trading is off."""
 
     @property
     def equity(self) -> int:

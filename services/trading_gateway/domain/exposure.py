@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -40,7 +41,7 @@ class RiskState:
 
 def risk_state(book: Book, account: Account, time_ns: int) -> RiskState:
     """Limits, exposure and refusals of an account at the quotes of the moment."""
-    exposures = valuation.exposures(book, book.positions_of(account.account_id), account.session_id)
+    exposures = valuation.exposures(book, book.holdings.open(account.account_id), account.session_id)
     return RiskState(
         account,
         tuple(_limits(book, account, exposures, time_ns)),
@@ -103,11 +104,14 @@ def _working(book: Book, account: Account) -> list[tuple[str, int, int]]:
 
 
 def _held(book: Book, account: Account) -> list[tuple[str, int, int]]:
-    """(symbol, size, closing price) of what is open."""
+    """(symbol, size, closing price) of what is open, that of one side of a symbol together."""
+    sizes: Counter[tuple[str, bool]] = Counter()
+    for each in book.holdings.standing(account.account_id):
+        sizes[each.symbol, each.size > 0] += each.size
     return [
-        (each.symbol, abs(each.size), price)
-        for each in book.positions_of(account.account_id)
-        if (price := valuation.closing_price(book, account.session_id, each.symbol, each.size)) is not None
+        (symbol, abs(size), price)
+        for (symbol, _), size in sizes.items()
+        if (price := valuation.closing_price(book, account.session_id, symbol, size)) is not None
     ]
 
 

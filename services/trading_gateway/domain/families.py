@@ -88,7 +88,8 @@ def _share_out(book: Book, filled: Order, grown: int, time_ns: int) -> None:
 
 def opened(book: Book, filled: Order, grown: int) -> int:
     """How much of a fill that was just booked opened a position, and did not close one on the other side."""
-    held = book.position(filled.account_id, filled.symbol).size * filled.side.sign
+    position = book.position(filled.account_id, filled.symbol, book.position_id(filled))
+    held = position.size * filled.side.sign
     return min(grown, max(held, 0))
 
 

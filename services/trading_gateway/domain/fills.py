@@ -38,6 +38,8 @@ class Fill:
     session_id: str
     tick_sequence: int
     time_ns: int
+    position_id: str = ""
+    """In a hedging account: the position that it changed."""
 
     @property
     def signed_size(self) -> int:

@@ -37,19 +37,21 @@ def due(book: Book, account_id: str, time_ns: int) -> DayRolled:
     found: list[OvernightRate] = []
     if not book.account(account_id).on_paper:
         return DayRolled(time_ns, account_id)  # another venue charges by its own rates
-    for position in book.positions_of(account_id):
-        dates = None if position.flat else financed_dates(position.symbol, day)
+    for position in book.holdings.open(account_id):
+        dates = financed_dates(position.symbol, day)
         ppm = book.rules.financing.annual_ppm(position.symbol, day, position.size)
         if dates is not None and dates[0] != dates[1] and ppm:
             days = (dates[1] - dates[0]).days
-            found.append(OvernightRate(position.symbol, ppm, days, *(each.isoformat() for each in dates)))
+            value_from, value_to = (each.isoformat() for each in dates)
+            rate = OvernightRate(position.symbol, ppm, days, value_from, value_to, position.position_id)
+            found.append(rate)
     return DayRolled(time_ns, account_id, tuple(found))
 
 
 def post(book: Book, account: Account, rolled: DayRolled) -> Account:
     """The account after the financing of a roll, one entry a position; positions and account are told."""
     for rate in rolled.rates:
-        position = book.position(account.account_id, rate.symbol)
+        position = book.position(account.account_id, rate.symbol, rate.position_id)
         conversion = _amount(book, account, position, rate)
         if conversion is not None:
             account = _posted(book, account, position, rate, conversion, rolled.time_ns)
@@ -81,7 +83,10 @@ def _posted(
     time_ns: int,
 ) -> Account:
     roll_day = civil_day(time_ns - 1).isoformat()
-    occasion = Occasion(f"{rate.symbol} {roll_day}", rate.symbol, time_ns, detail=_detail(position, rate))
+    ticket = f" {rate.position_id}" if rate.position_id else ""
+    occasion = Occasion(
+        f"{rate.symbol} {roll_day}{ticket}", rate.symbol, time_ns, detail=_detail(position, rate)
+    )
     account = bookkeeping.charge(book, account, LedgerKind.FINANCING, conversion, 1, occasion)
     amount = conversion.money.raw
     financed = replace(
@@ -90,8 +95,8 @@ def _posted(
         updated_ns=max(position.updated_ns, time_ns),
         revision=position.revision + 1,
     )
-    book.put_position(financed)
-    book.tell(PositionChanged(valuation.position_view(book, financed), by_fill=False))
+    kept = book.put_position(financed)
+    book.tell(PositionChanged(valuation.position_view(book, kept), by_fill=False))
     return replace(account, financing=account.financing + amount)
 
 

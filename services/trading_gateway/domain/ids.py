@@ -29,9 +29,11 @@ def outside_execution_id(order: str, venue_id: str) -> str:
     return f"{order}-{venue_id if plain else _hash(venue_id)}"
 
 
-def signal_client_order_id(signal_id: str) -> str:
-    """The key under which an account trades a signal: one order per signal for ever."""
-    return f"s-{_hash(signal_id)}"
+def signal_client_order_id(signal_id: str, position_id: str = "") -> str:
+    """The key under which an account trades a signal: one order per signal for ever, and one for each
+    position that is closed for it.
+    """
+    return f"s-{_hash(signal_id, position_id) if position_id else _hash(signal_id)}"
 
 
 def stop_loss_client_order_id(order: str) -> str:
@@ -49,6 +51,11 @@ def stop_out_client_order_id(account_id: str, number: int) -> str:
     order's own.
     """
     return f"m-{_hash(account_id, str(number))}"
+
+
+def flatten_client_order_id(request_id: str, symbol: str, position_id: str) -> str:
+    """The key of the order that closes a position when its account is flattened."""
+    return f"f-{_hash(request_id, symbol, position_id)}"
 
 
 def replay_account_id(session_id: str) -> str:

@@ -16,7 +16,14 @@ from services.trading_gateway.domain.limits import LimitSetting
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Terms
 from services.trading_gateway.domain.reports import Report
-from services.trading_gateway.domain.values import PAPER, OrderOrigin, Side, TradingState, VenueState
+from services.trading_gateway.domain.values import (
+    PAPER,
+    OrderOrigin,
+    PositionMode,
+    Side,
+    TradingState,
+    VenueState,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,15 +51,22 @@ class OpenAccount:
     auto_trade: bool
     session_id: str = ""
     venue: str = PAPER
+    mode: PositionMode = PositionMode.NETTING
 
 
 @dataclass(frozen=True, slots=True)
 class SetAutoTrade:
-    """Auto-trading on or off."""
+    """Auto-trading of an account on or off, or of one symbol of it; `wall_ns` is when it was asked, for the
+    audit.
+    """
 
     time_ns: int
     account_id: str
     auto_trade: bool
+    symbol: str = ""
+    changed_by: str = ""
+    reason: str = ""
+    wall_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +112,8 @@ class PlaceOrder:
     origin: OrderOrigin = OrderOrigin.USER
     facts: Facts = Facts()
     signal_id: str = ""
+    through_halt: bool = False
+    """Closes a position on behalf of whoever may lift the halt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +172,7 @@ class OvernightRate:
     days: int
     value_from: str
     value_to: str
+    position_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +216,7 @@ class StoppedOut:
     time_ns: int
     account_id: str
     symbol: str
+    position_id: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,7 +49,7 @@ def check_ledger(
     fills: Sequence[Fill],
     transactions: Sequence[Transaction],
 ) -> list[Line]:
-    """Compare `account` and its `positions` by symbol with the fold of its transactions."""
+    """Compare `account` and its `positions`, a symbol's together, with the fold of its transactions."""
     balances = Balances(transactions)
     cash = Fraction(account.balance, 10 ** currency(account.currency).digits)
     lines = [
@@ -60,15 +60,18 @@ def check_ledger(
         _count("rolls financed twice", 0, _doubled_rolls(transactions)),
         _line("balance, from postings", cash, balances.of(CASH, account.currency)),
     ]
-    for symbol in sorted(positions):
-        lines += _position_lines(positions[symbol], balances)
+    for symbol in sorted({each.symbol for each in positions.values()}):
+        lines += _position_lines(
+            symbol, [each for each in positions.values() if each.symbol == symbol], balances
+        )
     return lines
 
 
-def _position_lines(position: Position, balances: Balances) -> list[Line]:
-    of, symbol = instrument(position.symbol), position.symbol
-    units, cost = Fraction(position.size, 10**of.size_digits), _quote(of, position.cost)
-    realised = _quote(of, position.realised_quote)
+def _position_lines(symbol: str, held: Sequence[Position], balances: Balances) -> list[Line]:
+    of = instrument(symbol)
+    units = Fraction(sum(each.size for each in held), 10**of.size_digits)
+    cost = _quote(of, sum(each.cost for each in held))
+    realised = _quote(of, sum(each.realised_quote for each in held))
     return [
         _line(f"{symbol} size, from postings", units, balances.of(position_of(symbol), of.base)),
         _line(f"{symbol} cost, from postings", cost, balances.of(cost_of(symbol), of.quote)),

@@ -1,7 +1,8 @@
 """The take-profit and the stop-loss that come with an order, as terms of orders of their own.
 
 Both are on the other side, may only reduce, work until cancelled, and share the size of what their parent
-fills: linked by its id. Where they were over when their parent filled after all, others take their place.
+fills: linked by its id. In a hedging account they reduce the position that their parent opens, and no other.
+Where they were over when their parent filled after all, others take their place.
 """
 
 from __future__ import annotations
@@ -17,17 +18,17 @@ from services.trading_gateway.domain.orders import Leg, Order, Terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
 
 
-def legs(parent: Order, terms: Terms) -> Iterator[tuple[str, Terms, int]]:
+def legs(parent: Order, terms: Terms, position_id: str) -> Iterator[tuple[str, Terms, int]]:
     """Key, terms and distance from the parent's fills of each leg that `terms` asks for."""
     if terms.take_profit is not None:
         leg = terms.take_profit
         key = take_profit_client_order_id(parent.order_id)
-        yield key, _terms(parent, leg, OrderType.LIMIT, limit=leg.price), leg.distance
+        yield key, _terms(parent, leg, OrderType.LIMIT, position_id, limit=leg.price), leg.distance
     if terms.stop_loss is not None:
         leg = terms.stop_loss
         type_ = OrderType.STOP if leg.trail is None else OrderType.TRAILING_STOP
         key = stop_loss_client_order_id(parent.order_id)
-        yield key, _terms(parent, leg, type_, stop=leg.price), leg.distance
+        yield key, _terms(parent, leg, type_, position_id, stop=leg.price), leg.distance
 
 
 def anew(book: Book, before: Order, time_ns: int) -> list[PlaceOrder]:
@@ -72,7 +73,12 @@ def _terms_anew(leg: Order, parent: Order, size: int, link_id: str) -> Terms:
 
 
 def _terms(
-    parent: Order, leg: Leg, type_: OrderType, limit: int | None = None, stop: int | None = None
+    parent: Order,
+    leg: Leg,
+    type_: OrderType,
+    position_id: str,
+    limit: int | None = None,
+    stop: int | None = None,
 ) -> Terms:
     return Terms(
         parent.symbol,
@@ -87,4 +93,5 @@ def _terms(
         reduce_only=True,
         link_id=parent.order_id,
         parent_id=parent.order_id,
+        position_id=position_id,
     )

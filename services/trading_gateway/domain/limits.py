@@ -38,6 +38,7 @@ class LimitName(Enum):
     DRAWDOWN = "drawdown"
     MARGIN_CALL = "margin_call"
     STOP_OUT = "stop_out"
+    AUTO_TRADE = "auto_trade"
 
 
 _MONEY = {LimitName.ORDER_NOTIONAL, LimitName.POSITION_NOTIONAL, LimitName.CURRENCY_EXPOSURE}
@@ -54,6 +55,7 @@ _COUNTS = {
     LimitName.PRICE_AGE: (1, 86_400),
     LimitName.ORDERS_PER_SECOND: (0, 10_000),
     LimitName.LEVERAGE: (1, 10_000),
+    LimitName.AUTO_TRADE: (0, 1),
 }
 """With the range of each."""
 _OF_AN_ACCOUNT = {
@@ -65,6 +67,10 @@ _OF_AN_ACCOUNT = {
     LimitName.STOP_OUT,
 }
 """These mean nothing for one symbol."""
+_OF_A_SYMBOL = {
+    LimitName.ORDER_SIZE: "is a limit of a symbol: units differ",
+    LimitName.AUTO_TRADE: "is set for an account by SetAutoTrade, here for a symbol",
+}
 _MONEY_DIGITS_MOST = 10**15
 
 
@@ -113,6 +119,8 @@ class Limits:
     drawdown: Fraction
     margin_call: Fraction
     stop_out: Fraction
+    auto_trade: bool
+    """Of the symbol; the account has a switch of its own."""
 
 
 class LimitBook:
@@ -141,6 +149,15 @@ class LimitBook:
         """What was set at run time for an account, by symbol and name."""
         found = [LimitSetting(*key, value) for key, value in self._set.items() if key[0] == account_id]
         return sorted(found, key=lambda each: (each.symbol, each.name.value))
+
+    def auto_trade_off(self, account_id: str) -> tuple[str, ...]:
+        """Symbols of an account whose auto-trading is off, in their order."""
+        off = [
+            symbol
+            for (of, symbol, name), value in self._set.items()
+            if name is LimitName.AUTO_TRADE and of == account_id and not value
+        ]
+        return tuple(sorted(off))
 
     def value(self, account_id: str, symbol: str, name: LimitName) -> int | None:
         """What was set at run time for exactly that; None for nothing."""
@@ -194,6 +211,7 @@ class LimitBook:
             drawdown=share(LimitName.DRAWDOWN, rules.drawdown),
             margin_call=share(LimitName.MARGIN_CALL, rules.margin_call),
             stop_out=share(LimitName.STOP_OUT, rules.stop_out),
+            auto_trade=bool(number(LimitName.AUTO_TRADE, 1)),
         )
 
 
@@ -210,8 +228,8 @@ def parse_value(name: LimitName, text: str, symbol: str, code: str) -> int | Non
     """
     if symbol and name in _OF_AN_ACCOUNT:
         raise invalid_field("VALIDATION_FAILED", name.value, "is a limit of the account, not of a symbol")
-    if not symbol and name is LimitName.ORDER_SIZE:
-        raise invalid_field("VALIDATION_FAILED", name.value, "is a limit of a symbol: units differ")
+    if not symbol and name in _OF_A_SYMBOL:
+        raise invalid_field("VALIDATION_FAILED", name.value, _OF_A_SYMBOL[name])
     if not text:
         return None
     raw = parse_decimal(text, digits_of(name, symbol, code), field=name.value)
@@ -248,5 +266,10 @@ def unit_of(name: LimitName, symbol: str, code: str) -> str:
         return code
     if name is LimitName.ORDER_SIZE:
         return instrument(symbol).base
-    units = {LimitName.PRICE_AGE: "s", LimitName.ORDERS_PER_SECOND: "orders/s", LimitName.TRADABLE: "0 or 1"}
+    units = {
+        LimitName.PRICE_AGE: "s",
+        LimitName.ORDERS_PER_SECOND: "orders/s",
+        LimitName.TRADABLE: "0 or 1",
+        LimitName.AUTO_TRADE: "0 or 1",
+    }
     return "share" if name in _SHARES else units.get(name, "times")

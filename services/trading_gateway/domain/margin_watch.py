@@ -3,9 +3,9 @@
 Looked at after every tick that can move the account, and after its fills and rolls. Below the margin call
 level the account is told, once, until it is a twentieth above it again, so that a price that plays round the
 level makes no storm. Below the stop-out level, first every working order that could add risk is withdrawn,
-then positions are closed at market, the largest loss first (by symbol where equal), one at a time, until the
-level is reached again. A position without a quote to trade on waits for one. A halt does not keep an account
-from it: it is there to stop new risk, and this takes risk away.
+then positions are closed at market, the largest loss first (by symbol and age where equal), one at a time,
+until the level is reached again. A position without a quote to trade on waits for one. A halt does not keep
+an account from it: it is there to stop new risk, and this takes risk away.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ from services.trading_gateway.domain.events import AccountView, MarginCallChange
 from services.trading_gateway.domain.ids import stop_out_client_order_id
 from services.trading_gateway.domain.inputs import MarginCalled, PlaceOrder, StoppedOut
 from services.trading_gateway.domain.matching import Extremes
-from services.trading_gateway.domain.orders import Order, Terms
+from services.trading_gateway.domain.orders import Order, closing
 from services.trading_gateway.domain.positions import Position
-from services.trading_gateway.domain.values import OrderOrigin, OrderType, Side, TimeInForce
+from services.trading_gateway.domain.values import OrderOrigin, OrderType
 
 RECOVERED = Fraction(21, 20)
 """A margin call is over at so many times its level."""
@@ -47,16 +47,14 @@ def safe(book: Book, account: Account, extremes: Extremes) -> bool:
     if account.margin_called or extremes.lowest_bid <= 0:
         return False
     rates = _Worst(book.markets.rates(account.session_id), extremes)
-    equity, held = account.balance, 0
-    for position in book.positions_of(account.account_id):
-        if position.flat:
-            continue
+    equity, held = account.balance, valuation.Sides()
+    for position in book.holdings.standing(account.account_id):
         low, high = _prices(book, account, position, extremes)
         if low is not None and high is not None:
             equity += valuation.profit(account, position, low, rates) or 0
-            held += valuation.margin_at(book, account, position, high, rates) or 0
+            held.add(position, valuation.margin_at(book, account, position, high, rates) or 0)
     limits = book.limits.of_account(account.account_id)
-    return equity >= max(limits.margin_call, limits.stop_out) * held
+    return equity >= max(limits.margin_call, limits.stop_out) * held.total
 
 
 def standing(book: Book, account: Account) -> tuple[AccountView, bool, bool]:
@@ -71,12 +69,12 @@ def standing(book: Book, account: Account) -> tuple[AccountView, bool, bool]:
 def worst_position(book: Book, account: Account, time_ns: int) -> Position | None:
     """The position to close next; None when none can be traded now."""
     found = [
-        (view.unrealised, each.symbol, each)
-        for each in book.positions_of(account.account_id)
-        if not each.flat and _tradable(book, account, each.symbol, time_ns)
+        (view.unrealised, each)
+        for each in book.holdings.open(account.account_id)
+        if _tradable(book, account, each, time_ns)
         if (view := valuation.position_view(book, each)).unrealised is not None
     ]
-    return min(found, key=lambda each: each[:2])[2] if found else None
+    return min(found, key=lambda each: each[0])[1] if found else None
 
 
 def adding_risk(book: Book, account: Account) -> list[Order]:
@@ -94,9 +92,9 @@ def call_margin(book: Book, asked: MarginCalled) -> Account:
 
 def stop_out(book: Book, asked: StoppedOut) -> Order:
     """The market order that closes a position of an account below its stop-out level."""
-    account, position = book.account(asked.account_id), book.position(asked.account_id, asked.symbol)
-    side, size = Side.of(-position.size), abs(position.size)
-    terms = Terms(asked.symbol, side, OrderType.MARKET, TimeInForce.IOC, size, reduce_only=True)
+    account = book.account(asked.account_id)
+    position = book.position(asked.account_id, asked.symbol, asked.position_id)
+    terms = closing(position)
     key = stop_out_client_order_id(account.account_id, book.order_number + 1)
     view, held = valuation.account_view(book, account), valuation.position_view(book, position)
     placed = placing.place(
@@ -130,8 +128,8 @@ def _prices(
     return extremes.highest_price, extremes.highest_price
 
 
-def _tradable(book: Book, account: Account, symbol: str, time_ns: int) -> bool:
-    feed = book.markets.feed(account.session_id, symbol)
+def _tradable(book: Book, account: Account, position: Position, time_ns: int) -> bool:
+    feed = book.markets.feed(account.session_id, position.symbol)
     quote = None if feed is None else feed.state.quote
     if feed is None or quote is None or feed.state.ended or feed.state.resting or not quote.tradable:
         return False
@@ -139,8 +137,12 @@ def _tradable(book: Book, account: Account, symbol: str, time_ns: int) -> bool:
         return False
     if not calendar(feed.calendar_name).is_open(time_ns):
         return False
-    working = book.working(account.account_id, symbol)
-    return not any(each.origin is OrderOrigin.RISK and each.type is OrderType.MARKET for each in working)
+    return not any(
+        each.origin is OrderOrigin.RISK
+        and each.type is OrderType.MARKET
+        and each.position_id == position.position_id
+        for each in book.working(account.account_id, position.symbol)
+    )
 
 
 class _Worst(Mapping[str, RateQuote]):

@@ -117,11 +117,19 @@ def post_only(case: Situation) -> Refusal | None:
 
 
 def reducible(case: Situation) -> Refusal | None:
-    """A reduce-only order needs a position against it."""
-    if not case.terms.reduce_only or case.held or case.position * case.terms.side.sign < 0:
+    """A reduce-only order needs a position against it; in a hedging account it says which."""
+    terms, hedging = case.terms, case.account.hedging
+    if not terms.reduce_only:
         return None
+    if hedging and not terms.position_id:
+        return Refusal("POSITION_REQUIRED", "in a hedging account an order that reduces names its position")
+    if terms.position_id and not hedging:
+        return Refusal("POSITION_NOT_ALLOWED", "a netting account has one position a symbol, without an id")
+    if case.held or case.position * terms.side.sign < 0:
+        return None
+    which = f" of {terms.position_id}" if terms.position_id else ""
     return Refusal(
-        "NOTHING_TO_REDUCE", f"there is no position that a {case.terms.side.value} order would reduce"
+        "NOTHING_TO_REDUCE", f"there is nothing{which} that a {terms.side.value} order would reduce"
     )
 
 

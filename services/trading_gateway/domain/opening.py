@@ -1,4 +1,4 @@
-"""Accounts: opening with a first deposit, settings, the kill switch, the start of a trading day."""
+"""Accounts: opening with a first deposit, the kill switch, the start of a trading day."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from services.trading_gateway.domain.events import TradingStateChanged
 from services.trading_gateway.domain.inputs import (
     DayRolled,
     OpenAccount,
-    SetAutoTrade,
     SetStanding,
     SetTradingState,
 )
@@ -45,6 +44,7 @@ def open_account(book: Book, asked: OpenAccount) -> Account:
         venue=asked.venue,
         venue_state=venue_state,
         venue_detail="" if asked.venue == PAPER else "the account is new",
+        mode=asked.mode,
     )
     account = bookkeeping.deposit(book, account, asked.deposit, asked.time_ns)
     opened = book.put_account(account, asked.time_ns)
@@ -52,16 +52,6 @@ def open_account(book: Book, asked: OpenAccount) -> Account:
     if opened.trading_state is not TradingState.ACTIVE:
         _tell_state(book, opened, asked.time_ns, everywhere=True)
     return opened
-
-
-def set_auto_trade(book: Book, asked: SetAutoTrade) -> Account:
-    """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
-    account = book.account(asked.account_id)
-    if account.auto_trade == asked.auto_trade:
-        return account
-    account = book.put_account(replace(account, auto_trade=asked.auto_trade), asked.time_ns)
-    book.tell_account(account)
-    return account
 
 
 def set_trading_state(book: Book, asked: SetTradingState) -> Account:

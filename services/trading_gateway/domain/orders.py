@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import (
     OrderOrigin,
     OrderStatus,
@@ -55,6 +56,8 @@ class Terms:
     """Orders of an account with the same link share one size."""
     parent_id: str = ""
     """The order whose fills it works for."""
+    position_id: str = ""
+    """In a hedging account: the position that it is to reduce, and no other; it is reduce-only then."""
 
     @property
     def signed_size(self) -> int:
@@ -136,6 +139,8 @@ class Order:
     """The revision at which it was asked, which its answer names; 0: nothing is on its way."""
     counted: bool = False
     """It counts for the order rate of its account."""
+    position_id: str = ""
+    """In a hedging account: the position that it is to reduce; empty for an order that opens its own."""
 
     @property
     def remaining(self) -> int:
@@ -168,12 +173,27 @@ class Order:
             self.reduce_only,
             link_id=self.link_id,
             parent_id=self.parent_id,
+            position_id=self.position_id,
         )
 
     @property
     def final(self) -> bool:
         """True when nothing but a late fill can follow."""
         return self.status.final
+
+
+def closing(position: Position, size: int = 0) -> Terms:
+    """The market order that closes a position, or `size` of it."""
+    side = Side.of(-position.size)
+    return Terms(
+        position.symbol,
+        side,
+        OrderType.MARKET,
+        TimeInForce.IOC,
+        size or abs(position.size),
+        reduce_only=True,
+        position_id=position.position_id,
+    )
 
 
 def changed(order: Order, time_ns: int, status: OrderStatus, reason: str = "", detail: str = "") -> Order:

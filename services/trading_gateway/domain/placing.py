@@ -36,7 +36,7 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     case = situation(
         book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin, held=parent is not None
     )
-    refused = checks.refusal(case) or storms.beyond_rate(case)
+    refused = checks.refusal(case, through_halt=asked.through_halt) or storms.beyond_rate(case)
     counted = refused is not None or not case.reducing
     if counted:
         book.count_placed(account.account_id, asked.time_ns)
@@ -47,7 +47,8 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     if parent is None:
         book.changes.requests.append(Submit(order.order_id))
     book.put_order(order, OrderStep.PLACED)
-    for key, terms, distance in legs(order, asked.terms):
+    position_id = order.order_id if account.hedging else ""
+    for key, terms, distance in legs(order, asked.terms, position_id):
         leg = replace(asked, client_order_id=key, terms=terms, facts=Facts())
         attached = replace(_new(book, leg, order.scope, None), asked=0, protect_distance=distance)
         book.put_order(attached, OrderStep.PLACED)
@@ -191,6 +192,7 @@ def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
         ("stop_loss", terms.stop_loss),
         ("link", terms.link_id),
         ("parent", terms.parent_id),
+        ("position", terms.position_id),
     )
     return [each for each in named if each[1]]
 
@@ -230,6 +232,7 @@ def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None)
         asked=terms.size if terms.parent_id or terms.link_id else 0,
         granted=0 if parent is None else parent.filled,
         depth=asked.facts.depth if refused_for is None else (),
+        position_id=terms.position_id,
     )
 
 

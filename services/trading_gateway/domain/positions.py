@@ -1,4 +1,7 @@
-"""The net position of an account in a symbol: exact units, exact cost, exact realised profit.
+"""A position of an account in a symbol: exact units, exact cost, exact realised profit.
+
+A netting account has one a symbol, a hedging account one for each order that opened one: its position id is
+that order's id, and all fills of the order go there, as do those of orders that name it.
 
 Rule. A fill in the direction of the position adds size × price to the cost. A fill against it releases the
 share `cost × closed / size` of the cost, rounded half-even at the last digit the numbers have (seven decimals
@@ -32,6 +35,17 @@ class Position:
     revision: int = 0
     financing: int = 0
     """Minor units of the account currency received for keeping it overnight, below zero paid."""
+    position_id: str = ""
+    """Of a hedging account; empty for the one position of a symbol that a netting account has."""
+    opened_ns: int = 0
+    """When it was last opened or turned; 0 where a release that did not keep it opened it."""
+    number: int = 0
+    """Of the order that opened it first, by which older positions are told from younger ones."""
+
+    @property
+    def name(self) -> str:
+        """What tells it from the others of its account."""
+        return f"{self.symbol} {self.position_id}" if self.position_id else self.symbol
 
     @property
     def flat(self) -> bool:
@@ -55,6 +69,7 @@ def filled(position: Position, signed_size: int, price: int, time_ns: int) -> Ef
     closing = _closing_part(position.size, signed_size)
     released = divide(position.cost * abs(closing), abs(position.size)) if closing else 0
     realised = -closing * price - released
+    opens = position.size == -closing and signed_size != closing
     after = replace(
         position,
         size=position.size + signed_size,
@@ -62,6 +77,7 @@ def filled(position: Position, signed_size: int, price: int, time_ns: int) -> Ef
         realised_quote=position.realised_quote + realised,
         updated_ns=max(position.updated_ns, time_ns),
         revision=position.revision + 1,
+        opened_ns=time_ns if opens else position.opened_ns,
     )
     return Effect(after, abs(closing), realised)
 

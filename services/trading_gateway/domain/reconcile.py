@@ -40,7 +40,7 @@ def reconcile(
     fills: Iterable[Fill],
     transactions: Iterable[Transaction],
 ) -> Reconciliation:
-    """Compare `account` and its `positions` by symbol with what its fills, as booked one by one, and its
+    """Compare `account` and its `positions` by name with what its fills, as booked one by one, and its
     transactions, as posted, come to.
     """
     rebuilt: dict[str, Position] = {}
@@ -48,9 +48,10 @@ def reconcile(
     posted = tuple(transactions)
     realised = commission = 0
     for fill in booked:
-        before = rebuilt.get(fill.symbol) or Position(account.account_id, fill.symbol)
+        none = Position(account.account_id, fill.symbol, position_id=fill.position_id)
+        before = rebuilt.get(none.name, none)
         effect = filled(before, fill.signed_size, fill.price, fill.time_ns)
-        rebuilt[fill.symbol] = effect.position
+        rebuilt[none.name] = effect.position
         realised += _posted(account, fill, effect.realised)
         commission += fill.commission
     digits = currency(account.currency).digits
@@ -61,9 +62,10 @@ def reconcile(
         _money("commission", account.commission, commission, digits),
         _money("financing", account.financing, financed, digits),
     ]
-    for symbol in sorted(rebuilt.keys() | positions.keys()):
-        none = Position(account.account_id, symbol)
-        lines += _position_lines(symbol, positions.get(symbol, none), rebuilt.get(symbol, none))
+    for name in sorted(rebuilt.keys() | positions.keys()):
+        symbol, _, position_id = name.partition(" ")
+        none = Position(account.account_id, symbol, position_id=position_id)
+        lines += _position_lines(name, positions.get(name, none), rebuilt.get(name, none))
     lines += check_ledger(account, positions, booked, posted)
     return Reconciliation(len(booked), tuple(lines), len(posted), tuple(Balances(posted).open()))
 
@@ -78,17 +80,17 @@ def _posted(account: Account, fill: Fill, realised_quote: int) -> int:
     return round_fraction(exact * rate * 10 ** currency(account.currency).digits)
 
 
-def _position_lines(symbol: str, booked: Position, rebuilt: Position) -> list[Line]:
-    of = instrument(symbol)
+def _position_lines(name: str, booked: Position, rebuilt: Position) -> list[Line]:
+    of = instrument(booked.symbol)
     digits = cost_digits(of)
     return [
         Line(
-            f"{symbol} size",
+            f"{name} size",
             format_trimmed(booked.size, of.size_digits),
             format_trimmed(rebuilt.size, of.size_digits),
         ),
-        _money(f"{symbol} cost", booked.cost, rebuilt.cost, digits),
-        _money(f"{symbol} realised, {of.quote}", booked.realised_quote, rebuilt.realised_quote, digits),
+        _money(f"{name} cost", booked.cost, rebuilt.cost, digits),
+        _money(f"{name} realised, {of.quote}", booked.realised_quote, rebuilt.realised_quote, digits),
     ]
 
 

@@ -68,11 +68,13 @@ def exposure_limit(case: Situation) -> Refusal | None:
 
 
 def margin(case: Situation) -> Refusal | None:
-    """Equity covers the margin of all positions with this order and all that works on its side filled."""
-    view, held = case.valued.view, case.valued.positions.get(case.terms.symbol)
+    """Equity covers the margin of all positions with this order and all that works on its side filled; of a
+    symbol that is held on both sides, that of the larger.
+    """
+    view, held = case.valued.view, max(case.valued.margins.of(case.terms.symbol))
     rate = case.limits.margin_rate
     needed = _reserve(case, case.size_then * rate.numerator, rate.denominator)
-    total = view.margin - (0 if held is None else held.margin or 0) + needed
+    total = view.margin - held + max(needed, case.opposite_margin)
     if total <= view.equity:
         return None
     return Refusal(

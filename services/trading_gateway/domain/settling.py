@@ -88,7 +88,7 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
     account = book.account(order.account_id)
     of = instrument(order.symbol)
     effect = positions.filled(
-        book.position(account.account_id, order.symbol),
+        book.position(account.account_id, order.symbol, book.position_id(order)),
         order.side.sign * report.size,
         report.price,
         report.time_ns,
@@ -105,8 +105,12 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
     fill = _fill(book, order, report, effect, profit, charge)
     book.changes.fills.append(fill)
     filled = book.put_order(orders.executed(order, report.size, report.price, report.time_ns))
-    position = replace(effect.position, realised=effect.position.realised + fill.realised)
-    book.put_position(position)
+    position = replace(
+        effect.position,
+        realised=effect.position.realised + fill.realised,
+        number=effect.position.number or order.number,
+    )
+    position = book.put_position(position)
     account = _post_fill(book, account, fill, profit, charge)
     book.tell(TradeExecuted(fill, filled, account.currency))
     book.tell(PositionChanged(valuation.position_view(book, position)))
@@ -141,6 +145,7 @@ def _fill(
         session_id=report.session_id,
         tick_sequence=report.tick_sequence,
         time_ns=report.time_ns,
+        position_id=effect.position.position_id,
     )
 
 

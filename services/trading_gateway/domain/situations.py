@@ -50,7 +50,11 @@ class Situation:
     position: int
     resting: int
     size_then: int
-    """Size of the position if this order and all that works on its side fills."""
+    """Size of the position if this order and all that works on its side fills; in a hedging account, of all
+    positions on its side together.
+    """
+    opposite_margin: int
+    """Held for positions on the other side that an order on this one would not close."""
     reducing: bool
     protective: bool
     """Takes back what an order has opened: nothing but a halt stops it."""
@@ -85,7 +89,16 @@ def situation(
     if besides:
         resting -= adds(book.order(besides))
     resting *= terms.side.sign
-    position, of = book.position(account.account_id, terms.symbol).size, instrument(terms.symbol)
+    of = instrument(terms.symbol)
+    position = book.position(account.account_id, terms.symbol, terms.position_id).size
+    worth, beside, opposite = valued(book, account), 0, 0
+    if account.hedging:
+        beside = sum(
+            each.size
+            for each in book.holdings.standing(account.account_id)
+            if each.symbol == terms.symbol and each.size * terms.side.sign > 0
+        )
+        opposite = worth.margins.of(terms.symbol)[terms.side is Side.SELL]
     feed = book.markets.feed(account.session_id, terms.symbol)
     quote, added = None if feed is None else feed.state.quote, resting + terms.signed_size
     return Situation(
@@ -99,11 +112,12 @@ def situation(
         quote,
         _price(terms, quote),
         book.limits.of(account.account_id, terms.symbol),
-        valued(book, account),
+        worth,
         book.markets.rates(account.session_id).factor(of.quote, account.currency, Way.BUY),
         position,
         resting,
-        abs(position + added),
+        abs(position + beside + added),
+        opposite,
         terms.reduce_only or reduces(position, added),
         terms.reduce_only and bool(terms.parent_id) and not held,
         terms.reduce_only and origin is OrderOrigin.RISK,

@@ -44,9 +44,10 @@ def _close(engine: Engine, account: Account, time_ns: int) -> None:
         cancel = CancelOrder(time_ns, order.order_id, "STOP_OUT", detail)
         engine.at_once(partial(engine.cancel, cancel))
     while worst is not None:
-        asked = StoppedOut(time_ns, account.account_id, worst.symbol)
+        of = account.account_id, worst.symbol, worst.position_id
+        asked = StoppedOut(time_ns, *of)
         engine.at_once(partial(engine.stopped_out, asked))
         account = book.account(account.account_id)
-        closed = book.position(account.account_id, worst.symbol).size != worst.size
+        closed = book.position(*of).size != worst.size
         _, _, out = margin_watch.standing(book, account)
         worst = margin_watch.worst_position(book, account, time_ns) if out and closed else None

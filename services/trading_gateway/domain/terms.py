@@ -50,6 +50,7 @@ class Typed:
     stop_loss: TypedLeg | None = None
     link_id: str = ""
     parent_id: str = ""
+    position_id: str = ""
 
 
 PLAIN = Typed()
@@ -87,11 +88,12 @@ def terms(
         price_of(of, typed.trail_distance, "trail_distance"),
         typed.trigger,
         typed.post_only,
-        typed.reduce_only,
+        typed.reduce_only or bool(typed.position_id),
         _leg(of, typed.take_profit, "take_profit", "limit_price"),
         _leg(of, typed.stop_loss, "stop_loss", "stop_price"),
         typed.link_id,
         typed.parent_id,
+        typed.position_id,
     )
 
 
@@ -159,7 +161,7 @@ def _options_fit(type_: OrderType, chosen: TimeInForce, typed: Typed) -> None:
     if typed.trigger is not None and not type_.waits:
         raise invalid_field("OPTION_NOT_ALLOWED", "trigger_side", f"a {type_.words} order waits for no price")
     for field in ("take_profit", "stop_loss"):
-        if typed.reduce_only and getattr(typed, field) is not None:
+        if (typed.reduce_only or typed.position_id) and getattr(typed, field) is not None:
             raise invalid_field("OPTION_NOT_ALLOWED", field, "a reduce-only order opens nothing to take back")
     if typed.post_only and (type_ is not OrderType.LIMIT or chosen in _AT_ONCE):
         raise invalid_field(

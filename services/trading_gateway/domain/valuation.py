@@ -2,13 +2,14 @@
 quotes.
 
 A long position is worth what selling it now would bring, a short one what buying it back would cost. Profit
-is converted as it would be posted; margin is a reserve, so it is bought and rounded up.
+is converted as it would be posted; margin is a reserve, so it is bought and rounded up. Of a symbol that is
+held on both sides, in a hedging account, the side with the larger margin counts.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -79,13 +80,44 @@ def profit(account: Account, position: Position, price: int, rates: Exchange) ->
 
 def margin_at(book: Book, account: Account, position: Position, price: int, rates: Exchange) -> int | None:
     """Minor units held for a position at `price`, rounded up; None when it cannot be converted."""
-    of = instrument(position.symbol)
+    return margin_of(book, account, position.symbol, abs(position.size) * price, rates)
+
+
+def margin_of(book: Book, account: Account, symbol: str, raw: int, rates: Exchange) -> int | None:
+    """Minor units held for a notional (raw at the scale of a cost) of a symbol, rounded up."""
+    of = instrument(symbol)
     factor = rates.factor(of.quote, account.currency, Way.BUY)
     if factor is None:
         return None
-    rate = book.limits.of(account.account_id, of.symbol).margin_rate
-    raw, share = abs(position.size) * price * rate.numerator, (factor[0], factor[1] * rate.denominator)
-    return reserve(account, raw, cost_digits(of), share)
+    rate = book.limits.of(account.account_id, symbol).margin_rate
+    return reserve(account, raw * rate.numerator, cost_digits(of), (factor[0], factor[1] * rate.denominator))
+
+
+class Sides:
+    """What is held of each symbol, long and short: of both the larger counts."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, list[int]] = {}
+
+    def add(self, position: Position, amount: int) -> None:
+        """Count an amount for the side of a position."""
+        self._held.setdefault(position.symbol, [0, 0])[position.size > 0] += amount
+
+    def of(self, symbol: str) -> tuple[int, int]:
+        """Short and long."""
+        short, long = self._held.get(symbol, (0, 0))
+        return short, long
+
+    def map(self, of: Callable[[str, int], int]) -> Sides:
+        """Each amount through a function of symbol and amount."""
+        after = Sides()
+        after._held = {symbol: [of(symbol, each) for each in held] for symbol, held in self._held.items()}
+        return after
+
+    @property
+    def total(self) -> int:
+        """The larger side of each symbol."""
+        return sum(map(max, self._held.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +126,8 @@ class Valued:
 
     view: AccountView
     positions: dict[str, PositionView]
+    """Open ones, by name."""
+    margins: Sides
     exposures: dict[str, Exposure]
 
 
@@ -101,21 +135,32 @@ def valued(book: Book, account: Account) -> Valued:
     """An account valued at the quotes of its scope. Kept until anything that it rests on has changed: many
     orders are checked against one state of the market.
     """
-    held = book.positions.get(account.account_id, {})
+    held = book.holdings.standing(account.account_id)
     rates = book.markets.rates(account.session_id)
-    rests_on = (account, tuple(held.values()), rates.goods(), book.limits.version)
+    rests_on = (account, tuple(held), rates.goods(), book.limits.version)
     known = book.valued.get(account.account_id)
     if known is not None and known[0] == rests_on:
         return known[1]
-    views = {symbol: position_view(book, each) for symbol, each in held.items() if not each.flat}
+    views = {each.name: position_view(book, each) for each in held}
+    margins = _margins(book, account, held, rates)
     view = AccountView(
         account,
         unrealised=sum(each.unrealised or 0 for each in views.values()),
-        margin=sum(each.margin or 0 for each in views.values()),
+        margin=margins.total,
+        auto_trade_off=book.limits.auto_trade_off(account.account_id),
     )
-    found = Valued(view, views, exposures(book, held.values(), account.session_id))
+    found = Valued(view, views, margins, exposures(book, held, account.session_id))
     book.valued[account.account_id] = rests_on, found
     return found
+
+
+def _margins(book: Book, account: Account, held: Iterable[Position], rates: Exchange) -> Sides:
+    """What each side of each symbol holds, rounded up once; what cannot be valued holds nothing."""
+    notionals = Sides()
+    for each in held:
+        price = closing_price(book, account.session_id, each.symbol, each.size)
+        notionals.add(each, abs(each.size) * (price or 0))
+    return notionals.map(lambda symbol, raw: margin_of(book, account, symbol, raw, rates) or 0)
 
 
 def account_view(book: Book, account: Account) -> AccountView:

@@ -99,6 +99,15 @@ class OrderOrigin(Enum):
     RISK = "risk"
 
 
+class PositionMode(Enum):
+    """How an account keeps what its orders open."""
+
+    NETTING = "netting"
+    """One position a symbol."""
+    HEDGING = "hedging"
+    """One position for each order that opens one, on either side at the same time."""
+
+
 class TradingState(Enum):
     """Whether new risk may be taken."""
 

@@ -1,13 +1,15 @@
 """Use cases of trading: one method per RPC or consumed event, on ports only.
 
-`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `storms` (orders
-beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`, `interleaving` (both), `lockstep`,
-`trailing`, `following` (the feed), `venues` (those outside) on `sending`, `roles` (when all this is ours to
-do).
+`desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `flattening` (out
+of an account), `storms` (orders beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`,
+`interleaving` (both), `lockstep`, `trailing`, `following` (the feed), `venues` (those outside) on `sending`,
+`roles` (when all this is ours to do), `decisions` (what was made of signals).
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
+from services.trading_gateway.handlers.decisions import Decisions
 from services.trading_gateway.handlers.desk import Desk
+from services.trading_gateway.handlers.flattening import Flattening
 from services.trading_gateway.handlers.following import Following
 from services.trading_gateway.handlers.interleaving import Interleaving
 from services.trading_gateway.handlers.lockstep import Lockstep
@@ -23,7 +25,9 @@ from services.trading_gateway.handlers.venues import VenueLinks
 
 __all__ = [
     "Accounts",
+    "Decisions",
     "Desk",
+    "Flattening",
     "Following",
     "Interleaving",
     "Lockstep",

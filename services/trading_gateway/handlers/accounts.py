@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from services.errors import FxError, Kind
+from services.errors import FxError, Kind, invalid_field
 from services.market.instruments import account_currency, require_known
 from services.money.values import Money
 from services.trading_gateway.domain import reconcile, valuation
@@ -16,7 +16,7 @@ from services.trading_gateway.domain.inputs import OpenAccount, SetAutoTrade, Se
 from services.trading_gateway.domain.markets import LIVE
 from services.trading_gateway.domain.reconcile import Reconciliation
 from services.trading_gateway.domain.transactions import Transaction
-from services.trading_gateway.domain.values import PAPER, TradingState
+from services.trading_gateway.domain.values import PAPER, PositionMode, TradingState
 from services.trading_gateway.handlers.desk import Desk
 
 
@@ -55,6 +55,7 @@ class Accounts:
         *,
         auto_trade: bool,
         venue: str = "",
+        mode: PositionMode = PositionMode.NETTING,
     ) -> AccountView:
         """A new account on the live market, on paper unless a venue is named.
 
@@ -62,6 +63,9 @@ class Accounts:
         """
         account_currency(code)
         at = self._desk.outside.require(venue)
+        if at != PAPER and mode is PositionMode.HEDGING:
+            why = f"hedging is for accounts on {PAPER}: of a venue outside one position a symbol is compared"
+            raise invalid_field("VALIDATION_FAILED", "position_mode", why)
         amount = Money.parse(deposit, code, "deposit").raw
 
         def act(engine: Engine) -> list[str]:
@@ -69,12 +73,16 @@ class Accounts:
                 detail = f"{account_id}: names that begin with replay- are kept for replays"
                 raise FxError(Kind.ALREADY_EXISTS, "ACCOUNT_EXISTS", detail)
             time_ns = self._desk.time(LIVE)
-            engine.open_account(OpenAccount(time_ns, account_id, code, amount, auto_trade, venue=at))
+            engine.open_account(
+                OpenAccount(time_ns, account_id, code, amount, auto_trade, venue=at, mode=mode)
+            )
             return [account_id]
 
-        # A request of an earlier release named no venue.
+        # A request of an earlier release named neither.
         named = () if at == PAPER else (at,)
-        await self._desk.once(request_id, ("open", account_id, code, deposit, auto_trade, *named), act)
+        chosen = () if mode is PositionMode.NETTING else (mode.value,)
+        use = ("open", account_id, code, deposit, auto_trade, *named, *chosen)
+        await self._desk.once(request_id, use, act)
         return await self.get(account_id)
 
     async def all(self) -> list[AccountView]:
@@ -91,15 +99,33 @@ class Accounts:
         await self._desk.durable()
         return view
 
-    async def set_auto_trade(self, request_id: str, account_id: str, *, auto_trade: bool) -> AccountView:
-        """Auto-trading on or off. Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
+    async def set_auto_trade(
+        self,
+        request_id: str,
+        account_id: str,
+        *,
+        auto_trade: bool,
+        symbol: str = "",
+        reason: str = "",
+        changed_by: str = "",
+    ) -> AccountView:
+        """Auto-trading of an account, or of one symbol of it, on or off.
+
+        Raises FxError: INVALID_ARGUMENT `UNKNOWN_SYMBOL`, NOT_FOUND `UNKNOWN_ACCOUNT`.
+        """
+        require_known([symbol] if symbol else [])
 
         def act(engine: Engine) -> list[str]:
-            scope = engine.book.account(account_id).session_id
-            engine.set_auto_trade(SetAutoTrade(self._desk.time(scope), account_id, auto_trade))
+            time_ns = self._desk.time(engine.book.account(account_id).session_id)
+            wall_ns = self._desk.clock.now_ns()
+            engine.set_auto_trade(
+                SetAutoTrade(time_ns, account_id, auto_trade, symbol, changed_by, reason, wall_ns)
+            )
             return [account_id]
 
-        await self._desk.once(request_id, ("auto_trade", account_id, auto_trade), act)
+        # A use without symbol and reason is one of a release that had none.
+        besides = (symbol, reason) if symbol or reason else ()
+        await self._desk.once(request_id, ("auto_trade", account_id, auto_trade, *besides), act)
         return await self.get(account_id)
 
     async def set_trading_state(
@@ -129,7 +155,7 @@ class Accounts:
     async def positions(
         self, account_id: str, symbols: frozenset[str], *, include_flat: bool
     ) -> list[PositionView]:
-        """Positions of an account (no id: of all), valued at the last quotes, by account and symbol.
+        """Positions of an account (no id: of all), valued at the last quotes, by account, symbol and age.
 
         Raises FxError: INVALID_ARGUMENT `UNKNOWN_SYMBOL`, NOT_FOUND `UNKNOWN_ACCOUNT`.
         """
@@ -139,8 +165,8 @@ class Accounts:
         views = [
             valuation.position_view(book, each)
             for owner in ids
-            for each in book.positions_of(owner)
-            if (include_flat or not each.flat) and (not symbols or each.symbol in symbols)
+            for each in (book.positions_of(owner) if include_flat else book.holdings.open(owner))
+            if not symbols or each.symbol in symbols
         ]
         await self._desk.durable()
         return views
@@ -159,7 +185,7 @@ class Accounts:
         """The books recomputed from fills and postings alone. Raises FxError `UNKNOWN_ACCOUNT`."""
         book = self._desk.engine.book
         account, last = book.account(account_id), book.fill_number
-        positions = {each.symbol: each for each in book.positions_of(account_id)}
+        positions = {each.name: each for each in book.positions_of(account_id)}
         await self._desk.durable()
         # What was booked since is in the store too, and cut off by its number.
         fills = await self._desk.store.all_fills(account_id)

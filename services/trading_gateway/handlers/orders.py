@@ -19,13 +19,13 @@ from services.trading_gateway.domain.ids import (
 )
 from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, Facts, PlaceOrder, QuoteSeen
 from services.trading_gateway.domain.markets import LIVE
-from services.trading_gateway.domain.orders import Amendment, Order, Terms
+from services.trading_gateway.domain.orders import Amendment, Order, Terms, closing
 from services.trading_gateway.domain.terms import not_expired, price_of, size_of
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import FillQuery, MarketData, OrderQuery
 
-_OURS = re.compile(r"[sm]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}(-[0-9]+)?")
+_OURS = re.compile(r"[smf]-[a-z2-7]{26}|[pt]-o-[a-z2-7]{26}(-[0-9]+)?")
 """Keys of automatic orders; nobody else may take them."""
 BOOK_AGE_NS = 2_000_000_000
 """A book further in market time from the quote than this is not walked."""
@@ -68,22 +68,31 @@ class Orders:
                 return await self._place(account, client_order_id, terms, facts)
         return await self._again(first, terms)
 
-    async def close_position(self, account_id: str, symbol: str, client_order_id: str) -> Order:
-        """Place the market order that flattens a position. Raises FxError as `place`."""
+    async def close_position(
+        self, account_id: str, symbol: str, client_order_id: str, position_id: str = "", size: str = ""
+    ) -> Order:
+        """Place the market order that closes a position, or `size` of it.
+
+        Raises FxError: FAILED_PRECONDITION `NO_POSITION`, `SIZE_ABOVE_MAXIMUM`, and as `place`.
+        """
         require_known([symbol])
+        part = size_of(instrument(symbol), size) if size else 0
         first = await self._first(account_id, client_order_id)
         if first is not None:
-            if (first.symbol, first.type) != (symbol, OrderType.MARKET):
+            wanted = (symbol, OrderType.MARKET, position_id, part or first.size)
+            if (first.symbol, first.type, first.position_id, first.size) != wanted:
                 placing.same_order(first, Terms(symbol, first.side, OrderType.MARKET, TimeInForce.IOC, 0))
             return await self._again(first, None)
-        self._desk.engine.book.account(account_id)
-        size = self._desk.engine.book.position(account_id, symbol).size
-        if not size:
-            raise FxError(Kind.FAILED_PRECONDITION, "NO_POSITION", f"no open position in {symbol}")
-        closing = Terms(
-            instrument(symbol).symbol, Side.of(-size), OrderType.MARKET, TimeInForce.IOC, abs(size)
-        )
-        return await self.place(account_id, client_order_id, closing)
+        book = self._desk.engine.book
+        position = book.position(account_id, symbol, position_id)
+        if book.account(account_id).hedging and not position_id:
+            raise FxError(Kind.FAILED_PRECONDITION, "POSITION_REQUIRED", "say which position is to be closed")
+        if position.flat:
+            raise FxError(Kind.FAILED_PRECONDITION, "NO_POSITION", f"no open position {position.name}")
+        if part > abs(position.size):
+            held = instrument(symbol).size_text(abs(position.size))
+            raise FxError(Kind.FAILED_PRECONDITION, "SIZE_ABOVE_MAXIMUM", f"the position holds {held}")
+        return await self.place(account_id, client_order_id, closing(position, part))
 
     async def amend(self, request_id: str, wanted: str, change: Change) -> Order:
         """Change size or prices of a working order; with the values it has, it stays as it is.
@@ -103,7 +112,7 @@ class Orders:
             price_of(of, change.trail_distance, "trail_distance"),
         )
         account = self._desk.engine.book.account(order.account_id)
-        facts = self._standing_facts(account)
+        facts = self.standing_facts(account)
 
         def act(engine: Engine) -> list[str]:
             current = _working(engine, wanted)
@@ -216,8 +225,8 @@ class Orders:
             await self.ask_quotes()
         if terms.type is OrderType.MARKET or terms.time_in_force in (TimeInForce.IOC, TimeInForce.FOK):
             depth = await self.depth(account, terms.symbol, terms.side, terms.size)
-            return self._standing_facts(account, depth)
-        return self._standing_facts(account)
+            return self.standing_facts(account, depth)
+        return self.standing_facts(account)
 
     async def depth(
         self, account: Account, symbol: str, side: Side, size: int
@@ -255,6 +264,11 @@ class Orders:
                     engine.quote_seen(QuoteSeen(quote.time_ns, quote))
         await self._desk.settle()
 
+    def standing_facts(self, account: Account, depth: tuple[tuple[int, int], ...] = ()) -> Facts:
+        """What checks need to know without asking anybody."""
+        desk = self._desk
+        return Facts(desk.feed_alive(account.session_id), desk.backlog, depth, desk.bus_full)
+
     # Inside
 
     def _require(self, query: OrderQuery | FillQuery) -> None:
@@ -287,10 +301,6 @@ class Orders:
             placing.same_order(first, terms)
         await self._desk.durable()
         return _taken(await self.get(first.order_id))
-
-    def _standing_facts(self, account: Account, depth: tuple[tuple[int, int], ...] = ()) -> Facts:
-        desk = self._desk
-        return Facts(desk.feed_alive(account.session_id), desk.backlog, depth, desk.bus_full)
 
     def _cancel(self, engine: Engine, order: Order) -> None:
         time_ns = self._desk.time(order.scope)

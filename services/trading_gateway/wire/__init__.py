@@ -7,6 +7,7 @@ published), `market` and `analysis` (what peers answer and send).
 from services.trading_gateway.wire.books import (
     account,
     fill,
+    flattened,
     ledger_entry,
     order,
     position,
@@ -24,6 +25,7 @@ __all__ = [
     "event",
     "fill",
     "fill_query",
+    "flattened",
     "ledger_entry",
     "limit_change",
     "order",

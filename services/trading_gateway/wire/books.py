@@ -21,12 +21,14 @@ from services.trading_gateway.domain.values import (
     OrderOrigin,
     OrderStatus,
     OrderType,
+    PositionMode,
     Side,
     TimeInForce,
     TradingState,
     TriggerSide,
     VenueState,
 )
+from services.trading_gateway.handlers.flattening import Flattened
 from services.trading_gateway.handlers.progress import SessionProgress
 from services.wire.times import timestamp
 
@@ -38,6 +40,7 @@ STATUS = {each: trading_pb2.OrderStatus.Value(f"ORDER_STATUS_{each.name}") for e
 ORIGIN = {each: trading_pb2.OrderOrigin.Value(f"ORDER_ORIGIN_{each.name}") for each in OrderOrigin}
 STATE = {each: trading_pb2.TradingState.Value(f"TRADING_STATE_{each.name}") for each in TradingState}
 VENUE_STATE = {each: trading_pb2.VenueState.Value(f"VENUE_STATE_{each.name}") for each in VenueState}
+MODE = {each: trading_pb2.PositionMode.Value(f"POSITION_MODE_{each.name}") for each in PositionMode}
 LEDGER = {each: trading_pb2.LedgerKind.Value(f"LEDGER_KIND_{each.name}") for each in LedgerKind}
 
 _AVERAGE_DIGITS = 2
@@ -92,6 +95,7 @@ def order(value: Order) -> trading_pb2.Order:
         parent_order_id=value.parent_id,
         link_id=value.link_id,
         distance=of.price_text(value.protect_distance) if value.protect_distance else "",
+        position_id=value.position_id,
     )
 
 
@@ -114,6 +118,7 @@ def fill(value: Fill, code: str) -> trading_pb2.Fill:
         session_id=value.session_id,
         tick_sequence=value.tick_sequence,
         time=timestamp(value.time_ns),
+        position_id=value.position_id,
     )
 
 
@@ -132,6 +137,8 @@ def position(view: PositionView) -> trading_pb2.Position:
         financing=money(value.financing, code),
         updated_at=timestamp(value.updated_ns),
         revision=value.revision,
+        position_id=value.position_id,
+        opened_at=timestamp(value.opened_ns),
     )
 
 
@@ -154,6 +161,8 @@ def account(view: AccountView) -> trading_pb2.Account:
         margin_available=money(view.equity - view.margin, code),
         margin_level=margin_level(view),
         margin_called=value.margin_called,
+        position_mode=MODE[value.mode],
+        auto_trade_off=view.auto_trade_off,
         unrealised_profit=money(view.unrealised, code),
         realised_profit=money(value.realised, code),
         commission_paid=money(value.commission, code),
@@ -210,6 +219,21 @@ def risk_state(value: RiskState) -> trading_pb2.RiskState:
         currency_exposure=value.exposure,
         refusals=value.refusals,
     )
+
+
+def flattened(value: Flattened) -> service_pb2.FlattenAccountResponse:
+    """What was done to be out of an account."""
+    closed = [
+        service_pb2.FlattenedPosition(
+            symbol=each.symbol,
+            position_id=each.position_id,
+            size=format_trimmed(each.size, instrument(each.symbol).size_digits),
+            order=order(each.order),
+        )
+        for each in value.closed
+    ]
+    cancelled = [order(each) for each in value.cancelled]
+    return service_pb2.FlattenAccountResponse(orders=cancelled, positions=closed, flat=value.flat)
 
 
 def session_progress(value: SessionProgress) -> service_pb2.GetSessionProgressResponse:

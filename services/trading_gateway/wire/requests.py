@@ -7,7 +7,7 @@ from fxmesh.trading.v1 import service_pb2, trading_pb2
 from services.paging import decode_token, page_size
 from services.trading_gateway.domain import terms as shape
 from services.trading_gateway.domain.orders import Terms
-from services.trading_gateway.domain.values import TradingState
+from services.trading_gateway.domain.values import PositionMode, TradingState
 from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import FillQuery, OrderQuery
 from services.trading_gateway.wire import books
@@ -19,6 +19,7 @@ _TRIGGER = {value: key for key, value in books.TRIGGER.items()}
 _TIME_IN_FORCE = {value: key for key, value in books.TIME_IN_FORCE.items()}
 _STATUS = {value: key for key, value in books.STATUS.items()}
 _STATE = {value: key for key, value in books.STATE.items()}
+_MODE = {value: key for key, value in books.MODE.items()}
 
 
 def terms(request: service_pb2.PlaceOrderRequest) -> Terms:
@@ -39,6 +40,7 @@ def terms(request: service_pb2.PlaceOrderRequest) -> Terms:
             _stop_loss(request),
             request.link_id,
             request.parent_order_id,
+            request.position_id,
         ),
         _TIME_IN_FORCE.get(request.time_in_force),
         time_ns(request, "expires_at"),
@@ -63,6 +65,11 @@ def change(request: service_pb2.AmendOrderRequest) -> Change:
     return Change(
         request.size, request.limit_price, request.stop_price, request.revision, request.trail_distance
     )
+
+
+def position_mode(value: trading_pb2.PositionMode.ValueType) -> PositionMode:
+    """How an account keeps positions; netting unless it is said."""
+    return _MODE.get(value, PositionMode.NETTING)
 
 
 def trading_state(value: trading_pb2.TradingState.ValueType) -> TradingState:

@@ -109,3 +109,24 @@ def test_limits_are_set_shown_and_audited(fxmesh: Fxmesh, account: str) -> None:
     assert (wrong.code, "order_notional" in wrong.err) == (2, True)
     refused = fxmesh("risk", account, "--set", "daily_loss=2", "--json")
     assert refused.error["reason"] == "VALIDATION_FAILED"
+
+
+def test_an_account_is_flattened_once_for_each_request_though_it_is_halted(fxmesh: Fxmesh) -> None:
+    name = f"flat-{uuid.uuid4().hex[:12]}"
+    fxmesh("accounts", "open", name, "--deposit", "50000")
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    far = f"{float(quote['bid']) * 0.97:.5f}"
+    fxmesh("order", "buy", "EURUSD", "10000", "--account", name)
+    fxmesh("order", "buy", "EURUSD", "1000", "--limit", far, "--account", name)
+    fxmesh("halt", "--account", name)
+    done = fxmesh("flatten", name, "--request-id", f"r-{name}")
+    assert (done.code, done.err) == (0, "")
+    assert f"{name} is flat." in done.out
+    again = fxmesh("flatten", name, "--request-id", f"r-{name}", "--json").data
+    ((closed,), (cancelled,)) = again["positions"], again["orders"]
+    assert (closed["size"], closed["order"]["filledSize"]) == ("10000", "10000")
+    assert (cancelled["status"], cancelled["reason"]) == ("ORDER_STATUS_CANCELLED", "FLATTENED")
+    assert again["flat"] is True
+    fxmesh("resume", "--account", name)
+    assert "Nothing was open." in fxmesh("flatten", name, "--symbol", "EURUSD").out
+    assert fxmesh("flatten", "nobody").code == 4

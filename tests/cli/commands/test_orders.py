@@ -209,3 +209,25 @@ def test_a_watch_of_orders_begins_with_those_that_work(fxmesh: Fxmesh, watched: 
         watch.terminate()
     assert working["orderId"] == after["orderId"] == placed.data["order"]["orderId"]
     assert after["status"] in ("ORDER_STATUS_PENDING_CANCEL", "ORDER_STATUS_CANCELLED")
+
+
+def test_positions_of_a_hedging_account_are_closed_by_their_ids(fxmesh: Fxmesh) -> None:
+    account = f"h-{uuid.uuid4().hex[:12]}"
+    opened = fxmesh("accounts", "open", account, "--deposit", "50000", "--hedging")
+    assert "hedging" in opened.out
+    long = fxmesh("order", "buy", "EURUSD", "10000", "--account", account, "--json").data["order"]["orderId"]
+    short = fxmesh("order", "sell", "EURUSD", "4000", "--account", account, "--json").data["order"]["orderId"]
+    shown = fxmesh("positions", "--account", account).out.splitlines()
+    assert shown[0].split()[-2:] == ["AGE", "POSITION"]
+    assert [(line.split()[2], line.split()[-1]) for line in shown[1:3]] == [("long", long), ("short", short)]
+    level = shown[5].split()[-4:-2]  # of the account that holds them, in percent
+    assert (float(level[0]) > 1_000, level[1]) == (True, "%")
+    refused = fxmesh("close", "EURUSD", "--account", account)
+    assert refused.code == 4
+    assert "fxmesh positions" in refused.err
+    assert fxmesh("close", "EURUSD", "--account", account, "--position", long, "--size", "4000").code == 0
+    done = fxmesh("order", "buy", "EURUSD", "4000", "--account", account, "--position", short)
+    assert done.code == 0
+    (left,) = fxmesh("positions", "--account", account, "--json").data["positions"]
+    assert (left["positionId"], left["size"]) == (long, "6000")
+    assert fxmesh("account", account, "--reconcile").code == 0

@@ -116,6 +116,24 @@ async def close_position(platform: Platform, twice: Twice) -> None:
     assert await fills(platform, account)() == 2
 
 
+async def flatten_account(platform: Platform, twice: Twice) -> None:
+    """What was opened after the first is not closed by the second."""
+    account = await opened(platform)
+    await platform.trading.PlaceOrder(resting(account))
+    await platform.trading.PlaceOrder(order(account))
+
+    async def another() -> None:
+        await platform.trading.PlaceOrder(order(account))
+
+    async def held() -> list[str]:
+        asked = pb.ListPositionsRequest(account_id=account)
+        return [each.size for each in (await platform.trading.ListPositions(asked)).positions]
+
+    await twice.late(pb.FlattenAccountRequest(request_id=key(), account_id=account), another, held)
+    assert await held() == ["1000"]
+    assert await fills(platform, account)() == 3
+
+
 async def set_trading_state(platform: Platform, twice: Twice) -> None:
     account = await opened(platform)
 
@@ -180,6 +198,7 @@ CASES: Mapping[str, Case] = {
     "CancelOrder": cancel_order,
     "CancelAllOrders": cancel_all_orders,
     "ClosePosition": close_position,
+    "FlattenAccount": flatten_account,
     "SetTradingState": set_trading_state,
     "SetAutoTrade": set_auto_trade,
     "SetRiskLimits": set_risk_limits,

@@ -9,15 +9,19 @@ import pytest
 
 from services.trading_gateway.domain.autotrade import ORDERED, Policy
 from services.trading_gateway.domain.changes import Decision
+from services.trading_gateway.domain.events import RiskLimitChanged
 from services.trading_gateway.domain.inputs import (
     Advice,
     Facts,
     Opinion,
+    SetAutoTrade,
     SetTradingState,
     Signal,
     SignalDecided,
 )
+from services.trading_gateway.domain.limits import LimitName
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.valuation import account_view
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, Side, TradingState
 from tests.trading_gateway.kit import SECOND, START, Floor, open_floor
 
@@ -165,3 +169,52 @@ def test_a_position_or_order_on_the_signals_side_is_enough() -> None:
     waiting = open_floor(GOOD)
     waiting.buy("limit", type_=OrderType.LIMIT, limit="1.09000")
     assert decided(waiting).reason == "ORDER_WORKING"
+
+
+def test_a_decision_says_where_its_size_comes_from() -> None:
+    """0.5 % of 100,000 USD over twice a range of 0.00100: 500 / 0.00200 = 250,000 EUR."""
+    decision = decided(open_floor(GOOD))
+    assert (decision.symbol, decision.side, decision.strategy) == ("EURUSD", Side.BUY, SIGNAL.strategy)
+    assert (decision.risked, decision.stop_distance) == (50_000, 200)
+    assert decision.score_ppm == SIGNAL.strength_ppm * (SIGNAL.probability_ppm or 500_000) // 1_000_000
+    assert decision.detail.endswith(": risks 500.00 USD over a stop of 0.00200")
+
+
+def switch(floor: Floor, symbol: str, *, on: bool) -> None:
+    asked = SetAutoTrade(floor.now_ns, "demo", on, symbol, "key:ada", "a test", START)
+    floor.engine.set_auto_trade(asked)
+    floor.settle()
+
+
+def test_a_symbol_that_is_switched_off_is_left_alone_and_says_so() -> None:
+    floor = open_floor(GOOD)
+    switch(floor, "USDJPY", on=False)
+    switch(floor, "EURUSD", on=False)
+    refused = decided(floor)
+    assert (refused.reason, refused.order_id) == ("AUTO_TRADE_OFF", "")
+    assert refused.detail == "auto-trading of EURUSD is switched off"
+    assert account_view(floor.engine.book, floor.account()).auto_trade_off == ("EURUSD", "USDJPY")
+    # Orders of a person are none of its business.
+    assert floor.buy("by-hand", "1000").status is OrderStatus.FILLED
+    floor.sell("back", "1000")
+    switch(floor, "EURUSD", on=True)
+    assert decided(floor, another(Side.BUY)).reason == "ORDERED"
+    assert account_view(floor.engine.book, floor.account()).auto_trade_off == ("USDJPY",)
+
+
+def test_both_switches_are_audited_once_a_change() -> None:
+    floor = open_floor(GOOD)
+    for symbol, on in (("EURUSD", True), ("EURUSD", False), ("EURUSD", False), ("", False), ("", False)):
+        switch(floor, symbol, on=on)
+    audit = [each for changes in floor.stored for each in changes.limit_changes]
+    assert [(each.symbol, each.name, each.old, each.new, each.changed_by) for each in audit] == [
+        ("EURUSD", LimitName.AUTO_TRADE, "1", "0", "key:ada"),
+        ("", LimitName.AUTO_TRADE, "1", "0", "key:ada"),
+    ]
+    told = [
+        each.change
+        for changes in floor.stored
+        for each in changes.events
+        if isinstance(each, RiskLimitChanged)
+    ]
+    assert told == audit

@@ -20,18 +20,25 @@ from services.trading_gateway.domain.limits import LimitName, LimitSetting
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
-from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TradingState
+from services.trading_gateway.domain.values import (
+    OrderStatus,
+    OrderType,
+    PositionMode,
+    Side,
+    TradingState,
+)
 from tests.trading_gateway.domain.test_whole_runs import OVERNIGHT, books, events, ticks_of
 from tests.trading_gateway.kit import SECOND, START, Floor
 
 RULES = Rules(commission_per_million=Fraction(35), financing=OVERNIGHT, orders_per_second=5)
-PRICES = {"EURUSD": 110_000, "USDJPY": 110_000, "EURJPY": 121_000, "EURGBP": 80_000}
-ACCOUNTS = {"demo": "USD", "euros": "EUR", "pounds": "GBP", "yen": "JPY"}
+PRICES = {"EURUSD": 110_000, "USDJPY": 110_000, "EURJPY": 121_000, "EURGBP": 80_000, "USDCHF": 88_000}
+ACCOUNTS = {"demo": "USD", "euros": "EUR", "pounds": "GBP", "yen": "JPY", "hedged": "CHF"}
+MODES = {"hedged": PositionMode.HEDGING}
 symbols, accounts = st.sampled_from(sorted(PRICES)), st.sampled_from(sorted(ACCOUNTS))
 
 
 class Trading(RuleBasedStateMachine):
-    """One floor, four accounts in four currencies."""
+    """One floor, five accounts in five currencies, one of them hedging."""
 
     @initialize()
     def begin(self) -> None:
@@ -40,7 +47,9 @@ class Trading(RuleBasedStateMachine):
         self.keys = 0
         self.floor.announce()
         for account, currency in ACCOUNTS.items():
-            self.floor.open(account, deposit=300_000 if currency == "JPY" else 200_000, currency=currency)
+            mode = MODES.get(account, PositionMode.NETTING)
+            deposit = 300_000 if currency == "JPY" else 200_000
+            self.floor.open(account, deposit=deposit, currency=currency, mode=mode)
         for symbol in PRICES:
             self.tick(symbol, 0, 1)
 
@@ -77,6 +86,22 @@ class Trading(RuleBasedStateMachine):
             account=account,
             limit=price if type_ is OrderType.LIMIT else "",
             stop=price if type_ is OrderType.STOP else "",
+        )
+
+    @precondition(lambda self: bool(self.floor.engine.book.holdings.open("hedged")))
+    @rule(which=st.integers(0, 1_000), size=st.integers(1, 60_000))
+    def close(self, which: int, size: int) -> None:
+        """A position by its id, wholly or in part; what is more than it holds is not traded."""
+        held = self.floor.engine.book.holdings.open("hedged")
+        ticket = held[which % len(held)]
+        self.keys += 1
+        self.floor.place(
+            f"c{self.keys}",
+            Side.of(-ticket.size),
+            str(size),
+            symbol=ticket.symbol,
+            account="hedged",
+            position=ticket.position_id,
         )
 
     @precondition(lambda self: bool(self.floor.engine.book.working()))
@@ -119,7 +144,7 @@ class Trading(RuleBasedStateMachine):
             of = account.account_id
             result = reconcile(
                 account,
-                {each.symbol: each for each in book.positions_of(of)},
+                {each.name: each for each in book.positions_of(of)},
                 [fill for changes in stored for fill in changes.fills if fill.account_id == of],
                 [each for changes in stored for each in changes.transactions if each.account_id == of],
             )

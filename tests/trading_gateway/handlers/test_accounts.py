@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from services.errors import FxError, Kind
 from services.trading_gateway.config import Settings
+from services.trading_gateway.domain.events import AccountView
 from services.trading_gateway.domain.limits import LimitName
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus, OrderType, Side, TradingState
@@ -82,6 +83,34 @@ async def test_auto_trading_is_switched_per_account(world: World) -> None:
     assert not (await world.accounts.set_auto_trade("r1", "demo", auto_trade=False)).account.auto_trade
     await world.restart()
     assert not (await world.accounts.get("demo")).account.auto_trade
+
+
+async def test_auto_trading_is_switched_per_symbol_and_says_who_did(world: World) -> None:
+    async def switch(request: str, *, on: bool, symbol: str = "EURUSD") -> AccountView:
+        return await world.accounts.set_auto_trade(
+            request, "demo", auto_trade=on, symbol=symbol, reason="a test", changed_by="key:ada"
+        )
+
+    assert (await switch("r1", on=False)).auto_trade_off == ("EURUSD",)
+    await switch("r2", on=False, symbol="")
+    with pytest.raises(FxError, match="UNKNOWN_SYMBOL"):
+        await switch("r3", on=False, symbol="AAABBB")
+    await world.restart()
+    view = await world.accounts.get("demo")
+    assert (view.auto_trade_off, view.account.auto_trade) == (("EURUSD",), False)
+    await switch("r4", on=True)
+    assert (await switch("r1", on=False)).auto_trade_off == ()  # late: what was said meanwhile stays
+    audit = await world.limits.changes("demo", None, 10)
+    assert [(each.symbol, each.old, each.new, each.changed_by, each.reason) for each in audit] == [
+        ("EURUSD", "0", "1", "key:ada", "a test"),
+        ("", "1", "0", "key:ada", "a test"),
+        ("EURUSD", "1", "0", "key:ada", "a test"),
+    ]
+    wanted = ((LimitName.AUTO_TRADE, "0"),)
+    await world.limits.set("r5", "demo", "USDJPY", wanted, "", "key:ada")  # the same switch
+    assert (await world.accounts.get("demo")).auto_trade_off == ("USDJPY",)
+    with pytest.raises(FxError, match="SetAutoTrade"):
+        await world.limits.set("r6", "demo", "", wanted, "", "key:ada")
 
 
 async def test_positions_are_valued_at_what_closing_would_bring(world: World) -> None:

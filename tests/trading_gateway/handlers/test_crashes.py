@@ -25,7 +25,7 @@ from services.trading_gateway.domain.inputs import TicksRead
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
-from services.trading_gateway.domain.values import OrderType, Side, TradingState
+from services.trading_gateway.domain.values import OrderType, PositionMode, Side, TradingState
 from services.trading_gateway.handlers.orders import Change
 from services.trading_gateway.ports import Store, TicksCame, Told
 from tests.kit.databases import chosen
@@ -40,6 +40,7 @@ TABLES = (
     "ledger",
     "transactions",
     "positions",
+    "tickets",
     "accounts",
     "decisions",
     "signals",
@@ -93,9 +94,14 @@ Step = Callable[[FragileWorld], Awaitable[object]]
 LIMIT, STOP = OrderType.LIMIT, OrderType.STOP
 
 
-def _ticks(*prices: tuple[str, str], session: str = "r1", sizes: tuple[int, int] | None = None) -> Step:
+def _ticks(
+    *prices: tuple[str, str],
+    session: str = "r1",
+    sizes: tuple[int, int] | None = None,
+    symbol: str = "EURUSD",
+) -> Step:
     async def step(world: FragileWorld) -> None:
-        await world.tick(*prices, session=session, sizes=sizes)
+        await world.tick(*prices, symbol=symbol, session=session, sizes=sizes)
 
     return step
 
@@ -135,6 +141,16 @@ async def _cancel(world: FragileWorld) -> object:
     return await world.orders.cancel("r-cancel", order.order_id)
 
 
+async def _hedged(world: FragileWorld) -> object:
+    mode = PositionMode.HEDGING
+    return await world.accounts.open("r-hedged", "hedged", "CHF", "50000", auto_trade=False, mode=mode)
+
+
+async def _close_ticket(world: FragileWorld) -> object:
+    opened = await world.orders.find("hedged", "long")
+    return await world.orders.close_position("hedged", "EURUSD", "part", opened.order_id, "4000")
+
+
 async def _end(world: FragileWorld) -> object:
     return await world.tick(session="r1", ended=True)
 
@@ -165,6 +181,11 @@ STEPS: Sequence[Step] = (
     lambda world: world.orders.cancel_all("r-all", "replay-r1", ""),
     _signal(3, Side.SELL),
     _place("last", Side.BUY, "3333"),
+    _hedged,
+    _ticks(("0.88000", "0.88010"), session="syn-1", symbol="USDCHF"),
+    _place("long", Side.BUY, account="hedged"),
+    _place("short", Side.SELL, account="hedged"),
+    _close_ticket,
     _end,
 )
 

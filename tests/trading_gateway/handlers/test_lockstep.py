@@ -14,7 +14,7 @@ import pytest_asyncio
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.values import OrderStatus, Side
 from services.trading_gateway.handlers import Progress, trailing
-from services.trading_gateway.ports import Barrier, FillQuery, OrderQuery, TicksCame
+from services.trading_gateway.ports import Barrier, DecisionQuery, FillQuery, OrderQuery, TicksCame
 from tests.trading_gateway.domain.test_autotrade import SIGNAL
 from tests.trading_gateway.kit import REPLAY_SESSION, SECOND, START, batch
 from tests.trading_gateway.world import AWAY, World, until
@@ -119,7 +119,7 @@ async def test_an_unpaced_replay_is_read_behind_analysis_and_traded_at_its_ticks
     await until(lambda: lockstep.counts.ticks_read == 21)
     await lockstep.all_decided()
 
-    decisions = (await lockstep.store.decisions("replay-r1", 9))[::-1]
+    decisions = (await lockstep.store.decisions(DecisionQuery("replay-r1", limit=9)))[::-1]
     assert [each.time_ns for each in decisions] == [START + tick * SECOND for tick in (4, 5, 17)]
     assert lockstep.trailing.ahead["r1"] == 0
 
@@ -174,7 +174,9 @@ async def test_analysis_standing_still_holds_an_unpaced_replay_up_only_once(
     await until(lambda: lockstep.counts.ticks_read == 41)
     await lockstep.signals.on_signal(SIGNALS[0])
     await lockstep.all_decided()
-    assert [each.reason for each in await lockstep.store.decisions("replay-r1", 9)] == ["SIGNAL_TOO_OLD"]
+    assert [each.reason for each in await lockstep.store.decisions(DecisionQuery("replay-r1", limit=9))] == [
+        "SIGNAL_TOO_OLD"
+    ]
 
 
 async def _whole(folder: Path, cuts: Sequence[int], random: Random, *, restart_at: int = -1) -> list[str]:
@@ -206,7 +208,7 @@ async def _whole(folder: Path, cuts: Sequence[int], random: Random, *, restart_a
         await passed(world, last)
         first = last + 1
     fills = [repr(fill) for fill, _ in await world.orders.fills(FillQuery("replay-r1"))]
-    decisions = [repr(each) for each in await world.store.decisions("replay-r1", 100)]
+    decisions = [repr(each) for each in await world.store.decisions(DecisionQuery("replay-r1", limit=100))]
     account = repr((await world.accounts.get("replay-r1")).account)
     await world.stop()
     return [*fills, *decisions, account]

@@ -11,14 +11,14 @@ from services.trading_gateway.config import Settings
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, Side, TradingState
 from services.trading_gateway.handlers.signals import Drift
-from services.trading_gateway.ports import OrderQuery, TicksCame
+from services.trading_gateway.ports import DecisionQuery, OrderQuery, TicksCame
 from tests.trading_gateway.domain.test_autotrade import HOUR, SIGNAL
 from tests.trading_gateway.kit import START
 from tests.trading_gateway.world import AWAY, World
 
 
 async def reasons(world: World, account: str = "demo") -> list[str]:
-    return [each.reason for each in await world.store.decisions(account, 100)]
+    return [each.reason for each in await world.store.decisions(DecisionQuery(account, limit=100))]
 
 
 def later(number: int, side: Side = Side.BUY, tick: int = 1) -> Signal:
@@ -29,7 +29,7 @@ def later(number: int, side: Side = Side.BUY, tick: int = 1) -> Signal:
 async def test_a_signal_is_traded_with_what_analysis_said(world: World) -> None:
     await world.signal(SIGNAL)
 
-    (decision,) = await world.store.decisions("demo", 10)
+    (decision,) = await world.store.decisions(DecisionQuery("demo", limit=10))
     order = await world.orders.get(decision.order_id)
     assert (decision.reason, order.origin, order.status) == (
         "ORDERED",
@@ -67,7 +67,7 @@ async def test_a_signal_that_came_before_a_restart_is_decided_after_it(world: Wo
 async def test_a_missing_analysis_is_a_decision_too(world: World) -> None:
     world.analysis.failure = AWAY
     await world.signal(SIGNAL)
-    (decision,) = await world.store.decisions("demo", 10)
+    (decision,) = await world.store.decisions(DecisionQuery("demo", limit=10))
     assert (decision.reason, decision.detail) == ("PEER_UNAVAILABLE", "analysis: PEER_UNAVAILABLE")
 
 
@@ -87,7 +87,7 @@ async def test_signals_wait_for_the_ticks_they_rest_on_in_their_order(world: Wor
     await world.tick(("1.10100", "1.10110"))
     await world.all_decided()
 
-    first, second = (await world.store.decisions("demo", 10))[::-1]
+    first, second = (await world.store.decisions(DecisionQuery("demo", limit=10)))[::-1]
     assert (first.signal_id, second.signal_id) == (later(1).signal_id, later(2).signal_id)
     order = await world.orders.get(first.order_id)
     assert order.notional == order.filled * 110_110

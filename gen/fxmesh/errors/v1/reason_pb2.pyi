@@ -193,6 +193,10 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """No order is taken before the books were compared with the venue's."""
     REASON_VENUE_DIFFERS: _Reason.ValueType  # 669
     """Something at the venue is not explained by its reports: only orders that reduce a position are taken."""
+    REASON_POSITION_REQUIRED: _Reason.ValueType  # 670
+    """In a hedging account, what reduces a position names it."""
+    REASON_POSITION_NOT_ALLOWED: _Reason.ValueType  # 671
+    """A position was named in a netting account, which has one a symbol."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -375,6 +379,10 @@ REASON_VENUE_RECONCILING: Reason.ValueType  # 668
 """No order is taken before the books were compared with the venue's."""
 REASON_VENUE_DIFFERS: Reason.ValueType  # 669
 """Something at the venue is not explained by its reports: only orders that reduce a position are taken."""
+REASON_POSITION_REQUIRED: Reason.ValueType  # 670
+"""In a hedging account, what reduces a position names it."""
+REASON_POSITION_NOT_ALLOWED: Reason.ValueType  # 671
+"""A position was named in a netting account, which has one a symbol."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701

@@ -30,6 +30,7 @@ class OpenAccountRequest(_message.Message):
     CURRENCY_FIELD_NUMBER: _builtins.int
     DEPOSIT_FIELD_NUMBER: _builtins.int
     AUTO_TRADE_FIELD_NUMBER: _builtins.int
+    POSITION_MODE_FIELD_NUMBER: _builtins.int
     VENUE_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account_id: _builtins.str
@@ -38,6 +39,8 @@ class OpenAccountRequest(_message.Message):
     deposit: _builtins.str
     """First deposit, in the account currency."""
     auto_trade: _builtins.bool
+    position_mode: _trading_pb2.PositionMode.ValueType
+    """Unset: netting. It cannot be changed."""
     venue: _builtins.str
     """One of those that trading is set up with; empty: paper. An account stays on its venue."""
     def __init__(
@@ -48,11 +51,12 @@ class OpenAccountRequest(_message.Message):
         currency: _builtins.str = ...,
         deposit: _builtins.str = ...,
         auto_trade: _builtins.bool = ...,
+        position_mode: _trading_pb2.PositionMode.ValueType = ...,
         venue: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "currency", b"currency", "deposit", b"deposit", "request_id", b"request_id", "venue", b"venue"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "currency", b"currency", "deposit", b"deposit", "position_mode", b"position_mode", "request_id", b"request_id", "venue", b"venue"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,19 +163,26 @@ class SetAutoTradeRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     AUTO_TRADE_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account_id: _builtins.str
     auto_trade: _builtins.bool
+    symbol: _builtins.str
+    """Empty: the account's own switch."""
+    reason: _builtins.str
     def __init__(
         self,
         *,
         request_id: _builtins.str = ...,
         account_id: _builtins.str = ...,
         auto_trade: _builtins.bool = ...,
+        symbol: _builtins.str = ...,
+        reason: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "reason", b"reason", "request_id", b"request_id", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,6 +230,7 @@ class PlaceOrderRequest(_message.Message):
     STOP_LOSS_FIELD_NUMBER: _builtins.int
     LINK_ID_FIELD_NUMBER: _builtins.int
     PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     client_order_id: _builtins.str
     """The caller's key, unique for ever within the account; repeat it to be sure without doubling."""
@@ -245,7 +257,7 @@ class PlaceOrderRequest(_message.Message):
     """
     reduce_only: _builtins.bool
     """Fills at most what there is to reduce; the rest is cancelled. FAILED_PRECONDITION NOTHING_TO_REDUCE without a
-    position against it.
+    position against it; POSITION_REQUIRED in a hedging account without position_id.
     """
     link_id: _builtins.str
     """One cancels the other: see Order.link_id. Any text; orders of one account and one link belong together."""
@@ -254,6 +266,11 @@ class PlaceOrderRequest(_message.Message):
     same account and symbol, and not over: NOT_FOUND UNKNOWN_ORDER, INVALID_ARGUMENT VALIDATION_FAILED,
     FAILED_PRECONDITION ORDER_FINAL. Cancelled with PARENT_ENDED when that order ends without a fill. The checks of the
     market and of risk are made now and again when it is released.
+    """
+    position_id: _builtins.str
+    """In a hedging account: the position that it is to reduce, which makes it reduce-only; without one it opens a position
+    of its own, on whichever side. FAILED_PRECONDITION POSITION_NOT_ALLOWED in a netting account, NOTHING_TO_REDUCE when
+    that position is not open, or on the same side.
     """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp:
@@ -288,10 +305,11 @@ class PlaceOrderRequest(_message.Message):
         stop_loss: Global___StopLoss | None = ...,
         link_id: _builtins.str = ...,
         parent_order_id: _builtins.str = ...,
+        position_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "stop_loss", b"stop_loss", "take_profit", b"take_profit"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "link_id", b"link_id", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "expires_at", b"expires_at", "limit_price", b"limit_price", "link_id", b"link_id", "parent_order_id", b"parent_order_id", "position_id", b"position_id", "post_only", b"post_only", "reduce_only", b"reduce_only", "side", b"side", "size", b"size", "stop_loss", b"stop_loss", "stop_price", b"stop_price", "symbol", b"symbol", "take_profit", b"take_profit", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -834,19 +852,27 @@ class ClosePositionRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     SYMBOL_FIELD_NUMBER: _builtins.int
     CLIENT_ORDER_ID_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     symbol: _builtins.str
     client_order_id: _builtins.str
+    position_id: _builtins.str
+    """Which one; required in a hedging account, refused in another."""
+    size: _builtins.str
+    """Units to close, not more than are open; empty: all of them."""
     def __init__(
         self,
         *,
         account_id: _builtins.str = ...,
         symbol: _builtins.str = ...,
         client_order_id: _builtins.str = ...,
+        position_id: _builtins.str = ...,
+        size: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "symbol", b"symbol"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "position_id", b"position_id", "size", b"size", "symbol", b"symbol"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -871,6 +897,99 @@ class ClosePositionResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ClosePositionResponse: _TypeAlias = ClosePositionResponse  # noqa: Y015
+
+@_typing.final
+class FlattenAccountRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    account_id: _builtins.str
+    symbol: _builtins.str
+    """Empty: all."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "request_id", b"request_id", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlattenAccountRequest: _TypeAlias = FlattenAccountRequest  # noqa: Y015
+
+@_typing.final
+class FlattenedPosition(_message.Message):
+    """What was done about a position."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
+    SIZE_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    position_id: _builtins.str
+    """In a hedging account."""
+    size: _builtins.str
+    """Signed, as it was."""
+    @_builtins.property
+    def order(self) -> _trading_pb2.Order:
+        """The order that closes it, as it stands: REJECTED with the reason where a check refused it. What of its size is not
+        filled is still open.
+        """
+
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        position_id: _builtins.str = ...,
+        size: _builtins.str = ...,
+        order: _trading_pb2.Order | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "position_id", b"position_id", "size", b"size", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlattenedPosition: _TypeAlias = FlattenedPosition  # noqa: Y015
+
+@_typing.final
+class FlattenAccountResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    POSITIONS_FIELD_NUMBER: _builtins.int
+    FLAT_FIELD_NUMBER: _builtins.int
+    flat: _builtins.bool
+    """Now nothing works and nothing is open, of the account or of the symbol."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.Order]:
+        """The orders that were working, as they stand."""
+
+    @_builtins.property
+    def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FlattenedPosition]: ...
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[_trading_pb2.Order] | None = ...,
+        positions: _abc.Iterable[Global___FlattenedPosition] | None = ...,
+        flat: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["flat", b"flat", "orders", b"orders", "positions", b"positions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FlattenAccountResponse: _TypeAlias = FlattenAccountResponse  # noqa: Y015
 
 @_typing.final
 class ListLedgerEntriesRequest(_message.Message):
@@ -1199,6 +1318,64 @@ class ListRiskLimitChangesResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListRiskLimitChangesResponse: _TypeAlias = ListRiskLimitChangesResponse  # noqa: Y015
+
+@_typing.final
+class ListDecisionsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    ORDERED_ONLY_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    ordered_only: _builtins.bool
+    """Only those that led to an order."""
+    page_size: _builtins.int
+    """0: 100."""
+    page_token: _builtins.str
+    @_builtins.property
+    def symbol(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        symbol: _abc.Iterable[_builtins.str] | None = ...,
+        ordered_only: _builtins.bool = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "ordered_only", b"ordered_only", "page_size", b"page_size", "page_token", b"page_token", "symbol", b"symbol"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsRequest: _TypeAlias = ListDecisionsRequest  # noqa: Y015
+
+@_typing.final
+class ListDecisionsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def decisions(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.Decision]: ...
+    def __init__(
+        self,
+        *,
+        decisions: _abc.Iterable[_trading_pb2.Decision] | None = ...,
+        next_page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListDecisionsResponse: _TypeAlias = ListDecisionsResponse  # noqa: Y015
 
 @_typing.final
 class GetSessionProgressRequest(_message.Message):

@@ -110,6 +110,11 @@ class TradingServiceStub:
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionResponse.FromString,
                 _registered_method=True)
+        self.FlattenAccount = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/FlattenAccount',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountResponse.FromString,
+                _registered_method=True)
         self.ListLedgerEntries = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/ListLedgerEntries',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesRequest.SerializeToString,
@@ -139,6 +144,11 @@ class TradingServiceStub:
                 '/fxmesh.trading.v1.TradingService/ListRiskLimitChanges',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.FromString,
+                _registered_method=True)
+        self.ListDecisions = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/ListDecisions',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsResponse.FromString,
                 _registered_method=True)
         self.GetSessionProgress = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/GetSessionProgress',
@@ -178,7 +188,10 @@ class TradingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetAutoTrade(self, request, context):
-        """Turns auto-trading on or off. NOT_FOUND UNKNOWN_ACCOUNT.
+        """Turns auto-trading of an account, or of one symbol of it, on or off. A symbol is traded while the account's switch
+        and its own are on; a symbol's is on until it is turned off. Each change is audited, with ListRiskLimitChanges, and
+        published: RiskLimitChanged, for an account AccountChanged as well. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT
+        UNKNOWN_SYMBOL.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -255,7 +268,7 @@ class TradingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListPositions(self, request, context):
-        """Positions by account and symbol, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
+        """Positions by account, symbol and age, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
         NOT_FOUND UNKNOWN_ACCOUNT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -263,7 +276,19 @@ class TradingServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ClosePosition(self, request, context):
-        """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder.
+        """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
+        in a hedging account when no position is named, and as PlaceOrder.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FlattenAccount(self, request, context):
+        """The way out: cancels all working orders of an account, or of one symbol of it, and closes its positions at market.
+        It passes a halt, since it only reduces risk and asks for the scope of the kill switch; every other check of the
+        market holds, and a position whose closing order one of them refuses stays open and is named with the reason. Sent
+        again under its id it answers what has become of the same orders. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND
+        UNKNOWN_ACCOUNT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -308,6 +333,14 @@ class TradingServiceServicer:
 
     def ListRiskLimitChanges(self, request, context):
         """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListDecisions(self, request, context):
+        """What auto-trading made of signals, newest first: each signal with the score and the size that it led to, or why it
+        was left alone, the orders placed for it and their fills. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -408,6 +441,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ClosePositionResponse.SerializeToString,
             ),
+            'FlattenAccount': grpc.unary_unary_rpc_method_handler(
+                    servicer.FlattenAccount,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountResponse.SerializeToString,
+            ),
             'ListLedgerEntries': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLedgerEntries,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListLedgerEntriesRequest.FromString,
@@ -437,6 +475,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.ListRiskLimitChanges,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.SerializeToString,
+            ),
+            'ListDecisions': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListDecisions,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsResponse.SerializeToString,
             ),
             'GetSessionProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.GetSessionProgress,
@@ -866,6 +909,33 @@ class TradingService:
             _registered_method=True)
 
     @staticmethod
+    def FlattenAccount(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/FlattenAccount',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.FlattenAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def ListLedgerEntries(request,
             target,
             options=(),
@@ -1017,6 +1087,33 @@ class TradingService:
             '/fxmesh.trading.v1.TradingService/ListRiskLimitChanges',
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesRequest.SerializeToString,
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ListRiskLimitChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListDecisions(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/ListDecisions',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.ListDecisionsResponse.FromString,
             options,
             channel_credentials,
             insecure,

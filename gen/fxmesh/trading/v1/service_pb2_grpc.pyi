@@ -23,7 +23,11 @@ class TradingServiceStub:
     GetAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.GetAccountRequest, _service_pb2.GetAccountResponse]
     """One account. NOT_FOUND UNKNOWN_ACCOUNT."""
     SetAutoTrade: _aio.UnaryUnaryMultiCallable[_service_pb2.SetAutoTradeRequest, _service_pb2.SetAutoTradeResponse]
-    """Turns auto-trading on or off. NOT_FOUND UNKNOWN_ACCOUNT."""
+    """Turns auto-trading of an account, or of one symbol of it, on or off. A symbol is traded while the account's switch
+    and its own are on; a symbol's is on until it is turned off. Each change is audited, with ListRiskLimitChanges, and
+    published: RiskLimitChanged, for an account AccountChanged as well. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT
+    UNKNOWN_SYMBOL.
+    """
     PlaceOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.PlaceOrderRequest, _service_pb2.PlaceOrderResponse]
     """Checks, makes durable and sends an order. Returns once the intent is durable; the answer shows the order as far as
     it has come. FAILED_PRECONDITION with the pre-trade check's reason when refused; ALREADY_EXISTS
@@ -53,11 +57,20 @@ class TradingServiceStub:
     ListFills: _aio.UnaryUnaryMultiCallable[_service_pb2.ListFillsRequest, _service_pb2.ListFillsResponse]
     """Fills, newest first. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT."""
     ListPositions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListPositionsRequest, _service_pb2.ListPositionsResponse]
-    """Positions by account and symbol, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
+    """Positions by account, symbol and age, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
     NOT_FOUND UNKNOWN_ACCOUNT.
     """
     ClosePosition: _aio.UnaryUnaryMultiCallable[_service_pb2.ClosePositionRequest, _service_pb2.ClosePositionResponse]
-    """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder."""
+    """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
+    in a hedging account when no position is named, and as PlaceOrder.
+    """
+    FlattenAccount: _aio.UnaryUnaryMultiCallable[_service_pb2.FlattenAccountRequest, _service_pb2.FlattenAccountResponse]
+    """The way out: cancels all working orders of an account, or of one symbol of it, and closes its positions at market.
+    It passes a halt, since it only reduces risk and asks for the scope of the kill switch; every other check of the
+    market holds, and a position whose closing order one of them refuses stays open and is named with the reason. Sent
+    again under its id it answers what has become of the same orders. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND
+    UNKNOWN_ACCOUNT.
+    """
     ListLedgerEntries: _aio.UnaryUnaryMultiCallable[_service_pb2.ListLedgerEntriesRequest, _service_pb2.ListLedgerEntriesResponse]
     """Postings to an account's cash, in order."""
     ListTransactions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListTransactionsRequest, _service_pb2.ListTransactionsResponse]
@@ -74,6 +87,10 @@ class TradingServiceStub:
     """
     ListRiskLimitChanges: _aio.UnaryUnaryMultiCallable[_service_pb2.ListRiskLimitChangesRequest, _service_pb2.ListRiskLimitChangesResponse]
     """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT."""
+    ListDecisions: _aio.UnaryUnaryMultiCallable[_service_pb2.ListDecisionsRequest, _service_pb2.ListDecisionsResponse]
+    """What auto-trading made of signals, newest first: each signal with the score and the size that it led to, or why it
+    was left alone, the orders placed for it and their fills. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT.
+    """
     GetSessionProgress: _aio.UnaryUnaryMultiCallable[_service_pb2.GetSessionProgressRequest, _service_pb2.GetSessionProgressResponse]
     """How far trading is with a session. It is done with a replay once each feed says so, as many signals came as
     AnalysisService/GetSessionProgress names, and none is undecided. NOT_FOUND UNKNOWN_SESSION before it is announced.
@@ -117,7 +134,11 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.SetAutoTradeRequest,
         context: _aio.ServicerContext[_service_pb2.SetAutoTradeRequest, _abc.Awaitable[_service_pb2.SetAutoTradeResponse]],
     ) -> _abc.Awaitable[_service_pb2.SetAutoTradeResponse]:
-        """Turns auto-trading on or off. NOT_FOUND UNKNOWN_ACCOUNT."""
+        """Turns auto-trading of an account, or of one symbol of it, on or off. A symbol is traded while the account's switch
+        and its own are on; a symbol's is on until it is turned off. Each change is audited, with ListRiskLimitChanges, and
+        published: RiskLimitChanged, for an account AccountChanged as well. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT
+        UNKNOWN_SYMBOL.
+        """
 
     @_abc_1.abstractmethod
     def PlaceOrder(
@@ -207,7 +228,7 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ListPositionsRequest,
         context: _aio.ServicerContext[_service_pb2.ListPositionsRequest, _abc.Awaitable[_service_pb2.ListPositionsResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListPositionsResponse]:
-        """Positions by account and symbol, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
+        """Positions by account, symbol and age, flat ones left out unless asked for. INVALID_ARGUMENT UNKNOWN_SYMBOL;
         NOT_FOUND UNKNOWN_ACCOUNT.
         """
 
@@ -217,7 +238,22 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _service_pb2.ClosePositionRequest,
         context: _aio.ServicerContext[_service_pb2.ClosePositionRequest, _abc.Awaitable[_service_pb2.ClosePositionResponse]],
     ) -> _abc.Awaitable[_service_pb2.ClosePositionResponse]:
-        """Places the market order that flattens a position. FAILED_PRECONDITION as PlaceOrder."""
+        """Places the market order that closes a position, or a part of it. FAILED_PRECONDITION NO_POSITION, POSITION_REQUIRED
+        in a hedging account when no position is named, and as PlaceOrder.
+        """
+
+    @_abc_1.abstractmethod
+    def FlattenAccount(
+        self,
+        request: _service_pb2.FlattenAccountRequest,
+        context: _aio.ServicerContext[_service_pb2.FlattenAccountRequest, _abc.Awaitable[_service_pb2.FlattenAccountResponse]],
+    ) -> _abc.Awaitable[_service_pb2.FlattenAccountResponse]:
+        """The way out: cancels all working orders of an account, or of one symbol of it, and closes its positions at market.
+        It passes a halt, since it only reduces risk and asks for the scope of the kill switch; every other check of the
+        market holds, and a position whose closing order one of them refuses stays open and is named with the reason. Sent
+        again under its id it answers what has become of the same orders. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND
+        UNKNOWN_ACCOUNT.
+        """
 
     @_abc_1.abstractmethod
     def ListLedgerEntries(
@@ -270,6 +306,16 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _aio.ServicerContext[_service_pb2.ListRiskLimitChangesRequest, _abc.Awaitable[_service_pb2.ListRiskLimitChangesResponse]],
     ) -> _abc.Awaitable[_service_pb2.ListRiskLimitChangesResponse]:
         """The audit of an account's limits: who changed which, when and why, newest first. NOT_FOUND UNKNOWN_ACCOUNT."""
+
+    @_abc_1.abstractmethod
+    def ListDecisions(
+        self,
+        request: _service_pb2.ListDecisionsRequest,
+        context: _aio.ServicerContext[_service_pb2.ListDecisionsRequest, _abc.Awaitable[_service_pb2.ListDecisionsResponse]],
+    ) -> _abc.Awaitable[_service_pb2.ListDecisionsResponse]:
+        """What auto-trading made of signals, newest first: each signal with the score and the size that it led to, or why it
+        was left alone, the orders placed for it and their fills. INVALID_ARGUMENT UNKNOWN_SYMBOL; NOT_FOUND UNKNOWN_ACCOUNT.
+        """
 
     @_abc_1.abstractmethod
     def GetSessionProgress(

@@ -178,7 +178,7 @@ class _OrderOriginEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderOrig
     ORDER_ORIGIN_SIGNAL: _OrderOrigin.ValueType  # 2
     """Auto-trading on a signal."""
     ORDER_ORIGIN_RISK: _OrderOrigin.ValueType  # 3
-    """Stop-out, close-all."""
+    """Stop-out, FlattenAccount."""
 
 class OrderOrigin(_OrderOrigin, metaclass=_OrderOriginEnumTypeWrapper):
     """Who asked for an order."""
@@ -188,8 +188,34 @@ ORDER_ORIGIN_USER: OrderOrigin.ValueType  # 1
 ORDER_ORIGIN_SIGNAL: OrderOrigin.ValueType  # 2
 """Auto-trading on a signal."""
 ORDER_ORIGIN_RISK: OrderOrigin.ValueType  # 3
-"""Stop-out, close-all."""
+"""Stop-out, FlattenAccount."""
 Global___OrderOrigin: _TypeAlias = OrderOrigin  # noqa: Y015
+
+class _PositionMode:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PositionModeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PositionMode.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    POSITION_MODE_UNSPECIFIED: _PositionMode.ValueType  # 0
+    POSITION_MODE_NETTING: _PositionMode.ValueType  # 1
+    """One position a symbol, which every fill makes larger or smaller or turns."""
+    POSITION_MODE_HEDGING: _PositionMode.ValueType  # 2
+    """One position for each order that opens one, on both sides of a symbol at the same time; an order that is to reduce
+    one names it.
+    """
+
+class PositionMode(_PositionMode, metaclass=_PositionModeEnumTypeWrapper):
+    """How an account keeps what its orders open."""
+
+POSITION_MODE_UNSPECIFIED: PositionMode.ValueType  # 0
+POSITION_MODE_NETTING: PositionMode.ValueType  # 1
+"""One position a symbol, which every fill makes larger or smaller or turns."""
+POSITION_MODE_HEDGING: PositionMode.ValueType  # 2
+"""One position for each order that opens one, on both sides of a symbol at the same time; an order that is to reduce
+one names it.
+"""
+Global___PositionMode: _TypeAlias = PositionMode  # noqa: Y015
 
 class _TradingState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -202,7 +228,7 @@ class _TradingStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TradingS
     TRADING_STATE_REDUCING: _TradingState.ValueType  # 2
     """Only orders that reduce a position."""
     TRADING_STATE_HALTED: _TradingState.ValueType  # 3
-    """No order at all; cancels pass."""
+    """No order but those of FlattenAccount; cancels pass."""
 
 class TradingState(_TradingState, metaclass=_TradingStateEnumTypeWrapper):
     """Whether new risk may be taken."""
@@ -212,7 +238,7 @@ TRADING_STATE_ACTIVE: TradingState.ValueType  # 1
 TRADING_STATE_REDUCING: TradingState.ValueType  # 2
 """Only orders that reduce a position."""
 TRADING_STATE_HALTED: TradingState.ValueType  # 3
-"""No order at all; cancels pass."""
+"""No order but those of FlattenAccount; cancels pass."""
 Global___TradingState: _TypeAlias = TradingState  # noqa: Y015
 
 class _VenueState:
@@ -326,6 +352,10 @@ class _RiskLimitNameEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RiskLim
     """Share of the margin held below which the account is told; of an account only."""
     RISK_LIMIT_NAME_STOP_OUT: _RiskLimitName.ValueType  # 13
     """Share of the margin held below which positions are closed; of an account only."""
+    RISK_LIMIT_NAME_AUTO_TRADE: _RiskLimitName.ValueType  # 14
+    """1 or 0: the switch of auto-trading, of a symbol; 1 unless it is set. In the audit of an account's own switch too, which
+    only SetAutoTrade sets.
+    """
 
 class RiskLimitName(_RiskLimitName, metaclass=_RiskLimitNameEnumTypeWrapper):
     """What SetRiskLimits can set. Values are decimal text."""
@@ -359,6 +389,10 @@ RISK_LIMIT_NAME_MARGIN_CALL: RiskLimitName.ValueType  # 12
 """Share of the margin held below which the account is told; of an account only."""
 RISK_LIMIT_NAME_STOP_OUT: RiskLimitName.ValueType  # 13
 """Share of the margin held below which positions are closed; of an account only."""
+RISK_LIMIT_NAME_AUTO_TRADE: RiskLimitName.ValueType  # 14
+"""1 or 0: the switch of auto-trading, of a symbol; 1 unless it is set. In the audit of an account's own switch too, which
+only SetAutoTrade sets.
+"""
 Global___RiskLimitName: _TypeAlias = RiskLimitName  # noqa: Y015
 
 @_typing.final
@@ -396,6 +430,7 @@ class Order(_message.Message):
     PARENT_ORDER_ID_FIELD_NUMBER: _builtins.int
     LINK_ID_FIELD_NUMBER: _builtins.int
     DISTANCE_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
     order_id: _builtins.str
     account_id: _builtins.str
     client_order_id: _builtins.str
@@ -440,6 +475,10 @@ class Order(_message.Message):
     """
     distance: _builtins.str
     """Of a take-profit or stop-loss: distance from the average price of its parent's fills, which gives its price."""
+    position_id: _builtins.str
+    """In a hedging account: the position that it reduces, and no other. Empty for an order that opens one, whose id will
+    be this order's.
+    """
     @_builtins.property
     def expires_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -478,10 +517,11 @@ class Order(_message.Message):
         parent_order_id: _builtins.str = ...,
         link_id: _builtins.str = ...,
         distance: _builtins.str = ...,
+        position_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "expires_at", b"expires_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "distance", b"distance", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "link_id", b"link_id", "order_id", b"order_id", "origin", b"origin", "parent_order_id", b"parent_order_id", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "client_order_id", b"client_order_id", "created_at", b"created_at", "distance", b"distance", "expires_at", b"expires_at", "filled_size", b"filled_size", "limit_price", b"limit_price", "link_id", b"link_id", "order_id", b"order_id", "origin", b"origin", "parent_order_id", b"parent_order_id", "position_id", b"position_id", "post_only", b"post_only", "reason", b"reason", "reason_detail", b"reason_detail", "reduce_only", b"reduce_only", "revision", b"revision", "side", b"side", "signal_id", b"signal_id", "size", b"size", "status", b"status", "stop_price", b"stop_price", "symbol", b"symbol", "time_in_force", b"time_in_force", "trail_distance", b"trail_distance", "trigger_side", b"trigger_side", "triggered", b"triggered", "type", b"type", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -508,6 +548,7 @@ class Fill(_message.Message):
     SESSION_ID_FIELD_NUMBER: _builtins.int
     TICK_SEQUENCE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The venue's execution id; a fill applies once."""
     order_id: _builtins.str
@@ -527,6 +568,8 @@ class Fill(_message.Message):
     session_id: _builtins.str
     """Feed session and tick the venue matched against."""
     tick_sequence: _builtins.int
+    position_id: _builtins.str
+    """In a hedging account: the position that it changed."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -547,10 +590,11 @@ class Fill(_message.Message):
         session_id: _builtins.str = ...,
         tick_sequence: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        position_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "commission", b"commission", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "execution_id", b"execution_id", "order_id", b"order_id", "price", b"price", "realised_profit", b"realised_profit", "session_id", b"session_id", "side", b"side", "size", b"size", "symbol", b"symbol", "tick_sequence", b"tick_sequence", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "commission", b"commission", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "execution_id", b"execution_id", "order_id", b"order_id", "position_id", b"position_id", "price", b"price", "realised_profit", b"realised_profit", "session_id", b"session_id", "side", b"side", "size", b"size", "symbol", b"symbol", "tick_sequence", b"tick_sequence", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -558,7 +602,7 @@ Global___Fill: _TypeAlias = Fill  # noqa: Y015
 
 @_typing.final
 class Position(_message.Message):
-    """Net position of an account in a symbol."""
+    """A position of an account in a symbol: the net one, or in a hedging account one of them."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -573,6 +617,8 @@ class Position(_message.Message):
     UPDATED_AT_FIELD_NUMBER: _builtins.int
     REVISION_FIELD_NUMBER: _builtins.int
     FINANCING_FIELD_NUMBER: _builtins.int
+    POSITION_ID_FIELD_NUMBER: _builtins.int
+    OPENED_AT_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     symbol: _builtins.str
     size: _builtins.str
@@ -586,12 +632,21 @@ class Position(_message.Message):
     unrealised_profit: _builtins.str
     """At the price one would get now, in the account currency; empty without a quote."""
     margin: _builtins.str
-    """In the account currency."""
+    """In the account currency, as it would be if the account held nothing else. Of a symbol that is held on both sides the
+    account holds margin for the side with the larger one only.
+    """
     revision: _builtins.int
+    """Grows with each change; in a hedging account it counts those of all positions in the symbol."""
     financing: _builtins.str
     """Financing posted for it so far, in the account currency; below zero it cost."""
+    position_id: _builtins.str
+    """In a hedging account: what orders name to reduce it, the id of the order that opened it. Empty in a netting account."""
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def opened_at(self) -> _timestamp_pb2.Timestamp:
+        """When it was last opened or turned; unset where it was opened by a release that did not keep it."""
+
     def __init__(
         self,
         *,
@@ -606,10 +661,12 @@ class Position(_message.Message):
         updated_at: _timestamp_pb2.Timestamp | None = ...,
         revision: _builtins.int = ...,
         financing: _builtins.str = ...,
+        position_id: _builtins.str = ...,
+        opened_at: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["updated_at", b"updated_at"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["opened_at", b"opened_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cost", b"cost", "financing", b"financing", "margin", b"margin", "realised_profit", b"realised_profit", "revision", b"revision", "size", b"size", "symbol", b"symbol", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "average_price", b"average_price", "cost", b"cost", "financing", b"financing", "margin", b"margin", "opened_at", b"opened_at", "position_id", b"position_id", "realised_profit", b"realised_profit", "revision", b"revision", "size", b"size", "symbol", b"symbol", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -639,6 +696,8 @@ class Account(_message.Message):
     FINANCING_FIELD_NUMBER: _builtins.int
     MARGIN_LEVEL_FIELD_NUMBER: _builtins.int
     MARGIN_CALLED_FIELD_NUMBER: _builtins.int
+    POSITION_MODE_FIELD_NUMBER: _builtins.int
+    AUTO_TRADE_OFF_FIELD_NUMBER: _builtins.int
     VENUE_FIELD_NUMBER: _builtins.int
     VENUE_STATE_FIELD_NUMBER: _builtins.int
     VENUE_DETAIL_FIELD_NUMBER: _builtins.int
@@ -663,6 +722,8 @@ class Account(_message.Message):
     """Equity as a share of margin_used, rounded down to four decimals ("1.25"); empty without margin."""
     margin_called: _builtins.bool
     """The level is below the account's margin call."""
+    position_mode: Global___PositionMode.ValueType
+    """Chosen when it was opened, for good."""
     venue: _builtins.str
     """Where its orders are worked: "paper", or the name of a venue outside."""
     venue_state: Global___VenueState.ValueType
@@ -672,6 +733,10 @@ class Account(_message.Message):
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def updated_at(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def auto_trade_off(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Symbols whose auto-trading is off though the account's is on."""
+
     def __init__(
         self,
         *,
@@ -693,13 +758,15 @@ class Account(_message.Message):
         financing: _builtins.str = ...,
         margin_level: _builtins.str = ...,
         margin_called: _builtins.bool = ...,
+        position_mode: Global___PositionMode.ValueType = ...,
+        auto_trade_off: _abc.Iterable[_builtins.str] | None = ...,
         venue: _builtins.str = ...,
         venue_state: Global___VenueState.ValueType = ...,
         venue_detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at", "venue", b"venue", "venue_detail", b"venue_detail", "venue_state", b"venue_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "auto_trade_off", b"auto_trade_off", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "position_mode", b"position_mode", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at", "venue", b"venue", "venue_detail", b"venue_detail", "venue_state", b"venue_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1016,6 +1083,96 @@ class RiskLimitChange(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RiskLimitChange: _TypeAlias = RiskLimitChange  # noqa: Y015
+
+@_typing.final
+class Decision(_message.Message):
+    """What auto-trading made of a signal on an account, from the signal to the fills: all of it under one correlation id."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    SIGNAL_ID_FIELD_NUMBER: _builtins.int
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    SIDE_FIELD_NUMBER: _builtins.int
+    STRATEGY_FIELD_NUMBER: _builtins.int
+    TIMEFRAME_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    PROBABILITY_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    REASON_DETAIL_FIELD_NUMBER: _builtins.int
+    RISKED_FIELD_NUMBER: _builtins.int
+    STOP_DISTANCE_FIELD_NUMBER: _builtins.int
+    ORDER_ID_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    FILLS_FIELD_NUMBER: _builtins.int
+    CORRELATION_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    account_id: _builtins.str
+    signal_id: _builtins.str
+    symbol: _builtins.str
+    """Of the signal; unset for decisions of a release that did not keep them, as everything up to `score`."""
+    side: _market_pb2.Side.ValueType
+    strategy: _builtins.str
+    timeframe: _builtins.str
+    """As "1m"."""
+    strength: _builtins.str
+    """Shares of one; no probability where no model answered, and no score before both were looked at."""
+    probability: _builtins.str
+    score: _builtins.str
+    reason: _builtins.str
+    """"ORDERED", or why not: a code, and words."""
+    reason_detail: _builtins.str
+    risked: _builtins.str
+    """What the size follows from: the loss at the stop that is accepted, in the account currency, and the distance of the
+    stop. Empty where it did not come to that.
+    """
+    stop_distance: _builtins.str
+    order_id: _builtins.str
+    """The order that answers the signal."""
+    correlation_id: _builtins.str
+    """Of the signal's event, its orders and their events; in logs and traces too."""
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___Order]:
+        """All orders placed for it, in that order: what closes opposite positions in a hedging account, the entry, its stop."""
+
+    @_builtins.property
+    def fills(self) -> _containers.RepeatedCompositeFieldContainer[Global___Fill]:
+        """Their fills, oldest first."""
+
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Market time."""
+
+    def __init__(
+        self,
+        *,
+        account_id: _builtins.str = ...,
+        signal_id: _builtins.str = ...,
+        symbol: _builtins.str = ...,
+        side: _market_pb2.Side.ValueType = ...,
+        strategy: _builtins.str = ...,
+        timeframe: _builtins.str = ...,
+        strength: _builtins.str = ...,
+        probability: _builtins.str = ...,
+        score: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        reason_detail: _builtins.str = ...,
+        risked: _builtins.str = ...,
+        stop_distance: _builtins.str = ...,
+        order_id: _builtins.str = ...,
+        orders: _abc.Iterable[Global___Order] | None = ...,
+        fills: _abc.Iterable[Global___Fill] | None = ...,
+        correlation_id: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "correlation_id", b"correlation_id", "fills", b"fills", "order_id", b"order_id", "orders", b"orders", "probability", b"probability", "reason", b"reason", "reason_detail", b"reason_detail", "risked", b"risked", "score", b"score", "side", b"side", "signal_id", b"signal_id", "stop_distance", b"stop_distance", "strategy", b"strategy", "strength", b"strength", "symbol", b"symbol", "time", b"time", "timeframe", b"timeframe"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Decision: _TypeAlias = Decision  # noqa: Y015
 
 @_typing.final
 class RiskState(_message.Message):
