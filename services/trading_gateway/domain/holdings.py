@@ -30,7 +30,8 @@ class Holdings:
 
     def get(self, account_id: str, symbol: str, position_id: str = "") -> Position:
         """The position, flat when there never was one."""
-        found = self._all.get(account_id, {}).get((symbol, position_id))
+        held = self._all.get(account_id)
+        found = None if held is None else held.get((symbol, position_id))
         return found or Position(account_id, symbol, position_id=position_id)
 
     def put(self, position: Position) -> Position:
@@ -53,7 +54,8 @@ class Holdings:
 
     def standing(self, account_id: str) -> Collection[Position]:
         """Open positions of an account, in no order that counts."""
-        return self._open.get(account_id, {}).values()
+        held = self._open.get(account_id)
+        return () if held is None else held.values()
 
     def _keep(self, position: Position) -> None:
         account_id, symbol = position.account_id, position.symbol

@@ -118,9 +118,10 @@ def post_only(case: Situation) -> Refusal | None:
 
 def reducible(case: Situation) -> Refusal | None:
     """A reduce-only order needs a position against it; in a hedging account it says which."""
-    terms, hedging = case.terms, case.account.hedging
+    terms = case.terms
     if not terms.reduce_only:
         return None
+    hedging = case.account.hedging
     if hedging and not terms.position_id:
         return Refusal("POSITION_REQUIRED", "in a hedging account an order that reduces names its position")
     if terms.position_id and not hedging:

@@ -54,7 +54,7 @@ def exposure_limit(case: Situation) -> Refusal | None:
     for code in (case.of.base, case.of.quote):
         before = case.valued.exposures.get(code)
         after = valuation.exposure_with(
-            case.book, case.account, before, case.of, code, case.terms.signed_size
+            case.book, case.account, before, case.of, code, case.terms.signed_size, case.position
         )
         amount = valuation.worth(case.book, case.account, after) or 0
         if amount <= limit:

@@ -16,7 +16,7 @@ from services.trading_gateway.domain.limits import Limits
 from services.trading_gateway.domain.orders import Terms
 from services.trading_gateway.domain.positions import reduces
 from services.trading_gateway.domain.valuation import Valued, valued
-from services.trading_gateway.domain.values import OrderOrigin, Side
+from services.trading_gateway.domain.values import OrderOrigin, PositionMode, Side
 from services.trading_gateway.domain.working import adds
 
 
@@ -92,7 +92,7 @@ def situation(
     of = instrument(terms.symbol)
     position = book.position(account.account_id, terms.symbol, terms.position_id).size
     worth, beside, opposite = valued(book, account), 0, 0
-    if account.hedging:
+    if account.mode is PositionMode.HEDGING:
         beside = sum(
             each.size
             for each in book.holdings.standing(account.account_id)

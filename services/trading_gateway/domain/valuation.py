@@ -9,7 +9,7 @@ held on both sides, in a hedging account, the side with the larger margin counts
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -103,10 +103,9 @@ class Sides:
         """Count an amount for the side of a position."""
         self._held.setdefault(position.symbol, [0, 0])[position.size > 0] += amount
 
-    def of(self, symbol: str) -> tuple[int, int]:
+    def of(self, symbol: str) -> Sequence[int]:
         """Short and long."""
-        short, long = self._held.get(symbol, (0, 0))
-        return short, long
+        return self._held.get(symbol, _NEITHER)
 
     def map(self, of: Callable[[str, int], int]) -> Sides:
         """Each amount through a function of symbol and amount."""
@@ -118,6 +117,9 @@ class Sides:
     def total(self) -> int:
         """The larger side of each symbol."""
         return sum(map(max, self._held.values()))
+
+
+_NEITHER = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,10 +204,15 @@ def convertible(book: Book, account: Account, of: Instrument) -> bool:
 
 
 def exposure_with(
-    book: Book, account: Account, before: Exposure | None, of: Instrument, code: str, signed_size: int
+    book: Book,
+    account: Account,
+    before: Exposure | None,
+    of: Instrument,
+    code: str,
+    signed_size: int,
+    held: int,
 ) -> Exposure:
-    """Net exposure to one of an instrument's currencies if `signed_size` more of it were held."""
-    held = book.position(account.account_id, of.symbol).size
+    """Net exposure to one of an instrument's currencies with `signed_size` added to a position of `held`."""
     if code == of.base:
         return _plus(before, code, signed_size, of.size_digits)
     scope, then = account.session_id, held + signed_size
