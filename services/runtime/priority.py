@@ -1,8 +1,7 @@
 """The way of cancels and the kill switch to a peer: its priority port, where one is known and answers.
 
-At the port for all calls they would wait until those before them were taken in. It serves them too, and takes
-over where there is no other, or nobody answers there: an instance of an earlier release, a firewall that
-knows one port only.
+At the port for all calls they share connections with those. It serves them too, and takes over where there is
+no other, or nobody answers there: an instance of an earlier release, a firewall that knows one port only.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The gRPC server of a process: options, the plan around every handler, health, reflection, and a drain that
 ends.
 
-gRPC takes in calls one by one, first come first served, for each of its servers. So the groups in `PROTECTED`
-are served on a priority port too, by a second server of gRPC beside the first: on the same event loop, by the
-same handlers, plans and pools, but behind no other call.
+The groups in `PROTECTED` are served on a priority port too, by a second server of gRPC beside the first: on
+the same event loop, by the same handlers, plans and pools, but with connections and a queue that nothing else
+can hold up.
 """
 
 from __future__ import annotations
