@@ -205,7 +205,7 @@ class SqliteStore(Database):
     @classmethod
     def open(cls, path: Path, schema: sa.MetaData) -> SqliteStore:
         """Open or create the file with the tables of `schema`; a table of an earlier release gains the
-        columns that it lacks. Raises FatalError when that cannot be done.
+        columns and indexes that it lacks. Raises FatalError when that cannot be done.
         """
         engine = sa.create_engine(
             "sqlite://", creator=lambda: _connect(path), poolclass=sa.NullPool, isolation_level="AUTOCOMMIT"

@@ -15,7 +15,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
-from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -134,13 +133,13 @@ class Life:
         )
         stores: list[InlineStore] = []
 
-        def opened(path: Path, schema: Any) -> InlineStore:
+        def opened(_: str, path: Path, schema: Any, __: object) -> InlineStore:
             stores.append(InlineStore.inline(path, schema))
             return stores[0]
 
         with (
             patch.object(store, "_connect", connect),
-            patch.object(composition, "SqliteStore", SimpleNamespace(open=opened)),
+            patch.object(composition, "open_database", opened),
             patch.object(composition, "Schema", lambda: ground.schema),
         ):
             self.service = composition.compose(SETTINGS, mesh)

@@ -18,7 +18,7 @@ from services.trading_gateway.domain.values import VenueState
 from tests.trading_gateway.venue_world import ACCOUNT, HARSH, VenueWorld
 from tests.venues.fault_venue import NONE
 
-STEPS = 60
+STEPS, MOST_STEPS = 60, 600
 
 
 class Storm:
@@ -33,7 +33,9 @@ class Storm:
 
     async def run(self) -> None:
         self.world.far.faults = self.faults
-        for number in range(STEPS):
+        for number in range(MOST_STEPS):
+            if number >= STEPS and self.world.far.books.orders:
+                break  # long enough, and something came through
             with suppress(FxError):  # refused, or the order was over: callers are told, and that is all
                 await self.step(number)
         await self.calm()

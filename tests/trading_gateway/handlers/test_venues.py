@@ -101,8 +101,8 @@ async def test_a_no_and_what_was_not_sent_end_an_order_at_once(
 async def test_what_never_arrived_is_unknown_until_the_venue_was_asked(far: VenueWorld) -> None:
     far.far.faults = Faults(lost=1.0)
     order = await far.buy("k1")
-    far.far.faults = NONE
     await far.soon(far.is_(order, S.UNKNOWN))
+    far.far.faults = NONE
     await far.pass_time(far.settings.venue_settle_seconds - 0.5)
     assert far.now(order).status is S.UNKNOWN  # it might still arrive
     await far.eventually(far.is_(order, S.REJECTED))
@@ -136,8 +136,10 @@ async def test_a_venue_that_does_not_answer_questions_is_asked_again(far: VenueW
 async def test_a_cancel_of_an_order_of_unknown_outcome(far: VenueWorld) -> None:
     far.far.faults = Faults(unanswered=1.0, missing=1.0)
     there = await far.buy("k1", limit="1.09000")
+    await far.soon(far.is_(there, S.UNKNOWN))
     far.far.faults = Faults(lost=1.0)
     absent = await far.buy("k2", limit="1.09000")
+    await far.soon(far.is_(absent, S.UNKNOWN))
     far.far.faults = NONE
     await far.orders.cancel("r1", there.order_id)
     await far.orders.cancel("r2", absent.order_id)
@@ -243,6 +245,7 @@ async def test_what_no_report_explains_stops_new_risk_and_lets_what_reduces_pass
 async def test_an_order_that_arrives_after_it_was_given_up_is_cancelled_there(far: VenueWorld) -> None:
     far.far.faults = Faults(lost=1.0)
     order = await far.buy("k1", limit="1.09000")
+    await far.soon(far.is_(order, S.UNKNOWN))
     far.far.faults = NONE
     await far.eventually(far.is_(order, S.REJECTED))
     await far.far.submit(order)  # it was on its way all the time
