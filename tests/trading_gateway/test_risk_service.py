@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,6 +10,7 @@ from fxmesh.trading.v1 import events_pb2, service_pb2, trading_pb2
 
 from services.errors import FxError, Kind
 from services.trading_gateway.config import Settings
+from tests.kit.databases import chosen
 from tests.trading_gateway.kit import SECOND, START, batch
 from tests.trading_gateway.platform import platform
 from tests.trading_gateway.test_service import GOOD, order, quoted
@@ -89,8 +88,10 @@ async def test_a_gateway_that_is_stopped_tells_the_refusals_of_its_last_moment(t
         for number in range(5):
             with pytest.raises(FxError, match="ORDER_RATE"):
                 await world.stub.PlaceOrder(order(f"b{number}"))
-    with closing(sqlite3.connect(tmp_path / "trading.db")) as books:
-        told = books.execute("SELECT payload FROM journal WHERE kind = 'OrdersRefused'").fetchall()
+    books = chosen().engine(tmp_path / "trading.db")
+    with books.connect() as connection:
+        told = connection.exec_driver_sql("SELECT payload FROM journal WHERE kind = 'OrdersRefused'").all()
+    books.dispose()
     assert sum(json.loads(payload)["count"] for (payload,) in told) == 5
 
 

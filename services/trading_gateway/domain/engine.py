@@ -24,6 +24,7 @@ from services.trading_gateway.domain import (
     placing,
     plain,
     reading,
+    sessions,
     settling,
     stop_out,
     storms,
@@ -71,7 +72,7 @@ from services.trading_gateway.domain.inputs import (
 )
 from services.trading_gateway.domain.journal import Journal
 from services.trading_gateway.domain.limits import LimitChange
-from services.trading_gateway.domain.markets import LIVE, Session
+from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reports import Report
 from services.trading_gateway.domain.rules import Rules
@@ -227,21 +228,14 @@ class Engine:
 
     def session_started(self, asked: SessionStarted) -> None:
         """Market data announced a session; one that is known says nothing new."""
-        session, sessions = asked.session, self.book.markets.sessions
-        if sessions.get(session.session_id) != session:
-            sessions[session.session_id] = self.book.changes.sessions[session.session_id] = session
-            for symbol in session.symbols if session.replay else ():
-                self._let_rest(symbol)
+        if sessions.started(self.book, asked):
             self.journal.enter(asked)
 
     def session_ended(self, asked: SessionEnded) -> None:
         """No tick follows: what works in a replay is cancelled; on the live market it waits for the next."""
         session = self.session(asked.session_id)
-        feed = self.book.markets.follow(session, asked.symbol)
-        if feed.state.ended:
+        if not sessions.ended(self.book, session, asked.symbol):
             return
-        feed.end()
-        self.book.changes.feeds[feed.state.scope, feed.state.symbol] = feed.state
         self.journal.enter(asked)
         if session.replay and self.live:
             lane = self.book.lane(session.scope, asked.symbol)
@@ -251,10 +245,7 @@ class Engine:
 
     def quote_seen(self, asked: QuoteSeen) -> None:
         """A quote asked for, where no tick was read yet."""
-        feed = self.book.markets.follow(self.session(asked.quote.session_id), asked.quote.symbol)
-        if feed.state.quote is None:
-            feed.seed(asked.quote)
-            self.book.changes.feeds[feed.state.scope, feed.state.symbol] = feed.state
+        if sessions.quoted(self.book, self.session(asked.quote.session_id), asked.quote):
             self.journal.enter(asked)
 
     def read(self, batch: TickBatch, clock_ns: int) -> None:
@@ -343,13 +334,6 @@ class Engine:
         changes = self.book.take_changes()
         changes.follows = self.journal.number - len(changes.journal)
         return changes
-
-    def _let_rest(self, symbol: str) -> None:
-        """A replay takes the symbol: its live price stands still until the next live tick."""
-        feed = self.book.markets.feed(LIVE, symbol)
-        if feed is not None:
-            feed.rest()
-            self.book.changes.feeds[LIVE, symbol] = feed.state
 
     def _quote(self, order: Order) -> Quote | None:
         feed = self.book.markets.feed(order.scope, order.symbol)
