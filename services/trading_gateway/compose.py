@@ -124,6 +124,6 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         return alone
     # Several may share the database: all of this begins with the lease, and ends with it.
     consume = partial(mesh.bus.subscribe, *alone.subscriptions)
-    roles = Roles(lease, desk, begin, loops, consume, mesh.bus.drain)
+    roles = Roles(lease, desk, begin, loops, consume, mesh.bus.drain, storms.finish)
     shown = partial(show_leader, lease, mesh.health)
     return replace(alone, start=roles.join, subscriptions=(), background=(roles.run, shown))

@@ -29,14 +29,18 @@ class Roles:
         loops: Sequence[Action],
         consume: Action,
         stop_consuming: Action,
+        tell: Action,
     ) -> None:
-        """`begin` builds the books; `loops` run while they are ours, and what `consume` begins."""
+        """`begin` builds the books; `loops` run while they are ours, and what `consume` begins; `tell` is the
+        last word of a gateway that is stopped.
+        """
         self._lease = lease
         self._desk = desk
         self._begin = begin
         self._loops = loops
         self._consume = consume
         self._stop_consuming = stop_consuming
+        self._tell = tell
         self._begun = 0
 
     async def join(self) -> None:
@@ -58,6 +62,8 @@ class Roles:
             await asyncio.wait({over, trading}, return_when=asyncio.FIRST_COMPLETED)
         finally:
             over.cancel()
+            if self._lease.held:
+                await self._tell()
             await self._desk.stand_down()
             await _ended(trading)
             await self._stop_consuming()

@@ -86,7 +86,15 @@ class Gateway(World):
 async def trading(folder: Path) -> AsyncIterator[Gateway]:
     world = Gateway(folder)
     await world.start()
-    roles = Roles(world.lease, world.desk, world.begin, (world.loop,), world.consume, world.stop_consuming)
+    roles = Roles(
+        world.lease,
+        world.desk,
+        world.begin,
+        (world.loop,),
+        world.consume,
+        world.stop_consuming,
+        world.storms.finish,
+    )
     await roles.join()
     await world.announce()
     await world.tick(("1.10000", "1.10010"))
@@ -146,7 +154,7 @@ async def test_who_lost_it_follows_and_who_has_it_again_begins_from_the_store(tm
         assert (world.loops, world.desk.standing) == (0, None)
 
         world.lease.give(3)
-        await until(lambda: world.consumes)
+        await until(lambda: world.consumes and world.loops)
         assert (world.loops, world.desk.generation) == (1, generation + 1)
         assert world.signals._led == set()
 
