@@ -154,7 +154,7 @@ async def test_who_lost_it_follows_and_who_has_it_again_begins_from_the_store(tm
         assert (world.loops, world.desk.standing) == (0, None)
 
         world.lease.give(3)
-        await until(lambda: world.consumes and world.loops)
+        await until(lambda: world.consumes and world.loops > 0)
         assert (world.loops, world.desk.generation) == (1, generation + 1)
         assert world.signals._led == set()
 
