@@ -84,7 +84,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     async def close() -> None:
         await storms.finish()
         desk.orders.close()
-        await links.close()
+        await links.stand_down()
         await desk.finish()
         for venue in venues.values():
             await venue.close()

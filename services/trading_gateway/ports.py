@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
@@ -312,10 +312,11 @@ class Venue(Protocol):
         leads to the cursor that was asked with.
         """
 
-    def reports(self, cursor: str) -> AsyncIterator[VenueNotice]:
+    def reports(self, cursor: str) -> AsyncGenerator[VenueNotice, None]:
         """A session: SessionOpened first, then reports from the cursor on as they come; SessionClosed last.
 
-        Where it cannot be opened it ends with SessionClosed at once. A new one ends the one before.
+        Where it cannot be opened it ends with SessionClosed at once. A new one ends the one before, and so
+        does whoever closes the generator: from then on requests raise NotSentError.
         """
 
 

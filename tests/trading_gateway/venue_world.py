@@ -57,11 +57,8 @@ class VenueWorld(World):
 
     async def killed(self) -> None:
         """The process ends without a word, and a new one begins: what was not stored never happened."""
-        for task in self.background:
-            task.cancel()
-        await asyncio.gather(*self.background, return_exceptions=True)
-        self.background.clear()
-        await self.links.close()
+        await self.end_background()
+        await self.links.stand_down()
         await self.database.close()
         await self.far.drop()
         await self.start()

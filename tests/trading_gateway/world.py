@@ -224,12 +224,16 @@ class World:
         await self.desk.start()
         await self.accounts.open_first(settings.first_account())
 
-    async def stop(self) -> None:
+    async def end_background(self) -> None:
+        """What runs beside, the sessions with venues among it, ends."""
         for task in self.background:
             task.cancel()
         await asyncio.gather(*self.background, return_exceptions=True)
         self.background.clear()
-        await self.links.close()
+
+    async def stop(self) -> None:
+        await self.end_background()
+        await self.links.stand_down()
         await self.desk.finish()
         await self.database.close()
 

@@ -7,7 +7,7 @@ sessions end at any moment. Its books are true, and so is what it answers when i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 from random import Random
 
@@ -129,20 +129,24 @@ class FaultVenue:
             return Heard(heard.reports[:cut], str(int(cursor or 0) + cut))
         return heard
 
-    async def reports(self, cursor: str) -> AsyncIterator[VenueNotice]:
+    async def reports(self, cursor: str) -> AsyncGenerator[VenueNotice, None]:
         self._end()
         session = self._session = asyncio.Event()
         self._waiting = [*self.books.after(cursor).reports]
-        yield SessionOpened()
-        while self._session is session:
-            for report in self._turn():
-                if self._session is session:
-                    yield report
-            if self._session is session and not self._waiting:
-                session.clear()
-                await session.wait()
-            await asyncio.sleep(0)
-        yield SessionClosed("the venue hung up")
+        try:
+            yield SessionOpened()
+            while self._session is session:
+                for report in self._turn():
+                    if self._session is session:
+                        yield report
+                if self._session is session and not self._waiting:
+                    session.clear()
+                    await session.wait()
+                await asyncio.sleep(0)
+            yield SessionClosed("the venue hung up")
+        finally:
+            if self._session is session:
+                self._session = None
 
     # Inside
 

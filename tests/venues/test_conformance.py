@@ -235,6 +235,10 @@ async def test_without_a_session_nothing_is_sent(subject: Subject) -> None:
     await listener.ended()
     with pytest.raises(NotSentError):
         await subject.venue.submit(order)
+    another = await session(subject)
+    await another.stop()  # whoever reads no more has no session either
+    with pytest.raises(NotSentError):
+        await subject.venue.submit(order)
 
 
 async def test_a_session_goes_on_from_a_cursor(subject: Subject) -> None:

@@ -7,7 +7,7 @@ Its conditions decide which orders never arrive, which answers never come and wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -140,22 +140,26 @@ class SimulatedVenue:
         async with self._writing:
             return self.books.after(cursor)
 
-    async def reports(self, cursor: str) -> AsyncIterator[VenueNotice]:
+    async def reports(self, cursor: str) -> AsyncGenerator[VenueNotice, None]:
         """As the port says. It never tells that it has an order whose answer is to be lost."""
         self.drop()
         session = self._session = asyncio.Event()
-        yield SessionOpened()
-        told = int(cursor or 0)
-        while self._session is session:
-            session.clear()
-            while told < self._durable and self._session is session:
-                report = self.books.log[told].report
-                told += 1
-                if not self._withheld(report):
-                    yield report
-            if self._session is session and told == self._durable:
-                await session.wait()
-        yield SessionClosed("the venue closed the session")
+        try:
+            yield SessionOpened()
+            told = int(cursor or 0)
+            while self._session is session:
+                session.clear()
+                while told < self._durable and self._session is session:
+                    report = self.books.log[told].report
+                    told += 1
+                    if not self._withheld(report):
+                        yield report
+                if self._session is session and told == self._durable:
+                    await session.wait()
+            yield SessionClosed("the venue closed the session")
+        finally:
+            if self._session is session:
+                self._session = None
 
     # Inside
 

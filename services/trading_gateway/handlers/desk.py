@@ -51,6 +51,9 @@ class Outside(Protocol):
     def rebuilt(self) -> None:
         """The books were built anew from the store."""
 
+    async def stand_down(self) -> None:
+        """Nothing more is sent; what is on its way is given up."""
+
 
 class _Nowhere:
     """No venue but the one in the engine."""
@@ -66,6 +69,9 @@ class _Nowhere:
 
     def rebuilt(self) -> None:
         """Nobody is told."""
+
+    async def stand_down(self) -> None:
+        """Nothing is on its way."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +163,7 @@ class Desk:
         these; returns when no commit of ours is under way any more. `start` builds them anew.
         """
         self._engine = None
+        await self.outside.stand_down()
         await self.finish()
         self._answers.clear()
         self._broken.clear()

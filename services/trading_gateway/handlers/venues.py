@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from contextlib import aclosing
 from dataclasses import replace
 
 from services.errors import FxError, Kind
@@ -30,6 +31,7 @@ from services.trading_gateway.ports import (
     SessionClosed,
     SessionOpened,
     Venue,
+    VenueNotice,
     VenueRefusedError,
 )
 
@@ -80,8 +82,8 @@ class VenueLinks:
         loops = [loop() for link in self._links.values() for loop in (link.run, link.audit)]
         await asyncio.gather(*loops)
 
-    async def close(self) -> None:
-        """Nothing more is sent."""
+    async def stand_down(self) -> None:
+        """Nothing more is sent; what is on its way is given up."""
         for link in self._links.values():
             await link.sending.close()
 
@@ -146,18 +148,23 @@ class VenueLink:
 
     async def _session(self) -> None:
         cursor = self._desk.engine.book.cursors.get(self.name, "")
-        async for notice in self._venue.reports(cursor):
-            match notice:
-                case SessionOpened():
-                    self._open = True
-                    self._desk.log.info("venue.open", venue=self.name)
-                    self.wake()
-                case SessionClosed():
-                    self._open = False
-                    self._desk.log.warning("venue.closed", venue=self.name, why=notice.why)
-                    await self._doubt(notice.why)
-                case _:
-                    await self.hear(notice)
+        # Whoever ends this ends the session: one that lost the lease of the books sends nothing any more.
+        async with aclosing(self._venue.reports(cursor)) as notices:
+            async for notice in notices:
+                await self._take(notice)
+
+    async def _take(self, notice: VenueNotice) -> None:
+        match notice:
+            case SessionOpened():
+                self._open = True
+                self._desk.log.info("venue.open", venue=self.name)
+                self.wake()
+            case SessionClosed():
+                self._open = False
+                self._desk.log.warning("venue.closed", venue=self.name, why=notice.why)
+                await self._doubt(notice.why)
+            case _:
+                await self.hear(notice)
 
     async def _doubt(self, why: str) -> None:
         with self._desk.step() as engine:

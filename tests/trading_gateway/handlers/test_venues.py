@@ -309,3 +309,15 @@ async def test_what_was_under_way_at_a_restart_is_asked_for(far: VenueWorld) -> 
     assert (await far.orders.get(resting.order_id)).status is S.FILLED
     assert [each for each in far.far.sent if each[1] == lost.order_id] == []
     await far.same_books()
+
+
+async def test_a_gateway_that_stands_down_has_no_session_and_sends_nothing(far: VenueWorld) -> None:
+    """What the end of a lease leads to: another gateway may be sending now."""
+    far.far.faults = Faults(hangs=1.0)
+    order = await far.buy("k1", limit="1.09000")
+    await far.soon(lambda: order.order_id in far.far.books.orders)
+    await far.desk.stand_down()
+    await far.end_background()
+    assert not far.links._links["far"].sending.under_way
+    with pytest.raises(NotSentError):
+        await far.far.submit(order)
