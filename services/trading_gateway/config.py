@@ -163,7 +163,8 @@ class Settings(BaseSettings):
     """Share of requests after which the session with the simulated venue drops."""
     simulated_venue: Annotated[str, AfterValidator(_account)] = ""
     """Name of a simulated venue outside, with books of its own in `<name>.venue.db`: what an account opened
-    on it goes through is what one at a broker would, under the conditions above. Empty: none.
+    on it goes through is what one at a broker would, under the conditions above. The file is this process's
+    alone: not for several gateways. Empty: none.
     """
     venue_answer_seconds: float = Field(default=5.0, gt=0, le=60)
     """How long a venue outside may take to answer; after that the outcome is unknown."""
