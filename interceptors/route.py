@@ -15,6 +15,7 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from interceptors import errors, messages
+from interceptors.call_end import CallEnd
 from interceptors.calls import ClientCall
 from interceptors.endpoints import Endpoint, Target
 from interceptors.outcomes import Outcome, outcome
@@ -36,18 +37,33 @@ that one time in five (measured), and of headers that carry nothing the caller h
 class Opened:
     """A stream of answers that is under way; `first` is its first read where that began already."""
 
-    __slots__ = ("first", "rpc")
+    __slots__ = ("_end", "first", "rpc")
 
-    def __init__(self, rpc: Any, first: asyncio.Future[Any] | None = None) -> None:
+    def __init__(self, rpc: Any, end: CallEnd | None) -> None:
+        """`end` where requests are streamed."""
         self.rpc = rpc
-        self.first = first
+        self._end = end
+        self.first: asyncio.Future[Any] | None = None
+
+    def begin(self) -> asyncio.Future[Any]:
+        """Begin the first read."""
+        self.first = asyncio.ensure_future(self._read())
+        return self.first
 
     async def read(self) -> Any:
         """The next answer, encoded; `grpc.aio.EOF` after the last."""
         if self.first is None:
-            return await self.rpc.read()
+            return await self._read()
         first, self.first = self.first, None
         return await first
+
+    async def _read(self) -> Any:
+        try:
+            return await self.rpc.read()
+        except grpc.aio.AioRpcError as failure:
+            if self._end is None:
+                raise
+            raise await self._end.told(failure) from failure
 
     def cancel(self) -> None:
         """End it now."""
@@ -167,10 +183,16 @@ class Route:
             if endpoint is None:
                 endpoint = await self._target.wait(_FOR_EVER if call.deadline is None else call.deadline)
             rpc = self._send(call, payload, endpoint)
+            end = CallEnd(rpc) if self._streams_requests else None
             if self._streams_answers:
-                return Opened(rpc)
-            # The call object itself is awaited: that is what hands our own cancellation on to the server.
-            answer = await rpc
+                return Opened(rpc, end)
+            try:
+                # The call object itself is awaited: that is what hands our own cancellation on to the server.
+                answer = await rpc
+            except grpc.aio.AioRpcError as failure:
+                if end is None:
+                    raise
+                raise await end.told(failure) from failure
         except BaseException as failure:
             self.attempt_ended(call, status_of(failure))
             raise
@@ -180,7 +202,7 @@ class Route:
     async def _open_until_begun(self, call: ClientCall, payload: Any) -> Opened:
         """The same, returning when headers or an answer arrived: what fails before may be tried again."""
         opened: Opened = await self._attempt(call, payload)
-        opened.first = first = asyncio.ensure_future(opened.rpc.read())
+        first = opened.begin()
         first.add_done_callback(_retrieve)
         headers = asyncio.ensure_future(opened.rpc.initial_metadata())
         try:

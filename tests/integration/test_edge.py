@@ -114,10 +114,14 @@ async def test_what_a_cluster_is_given_serves_an_order(
     (listener,) = config["static_resources"]["listeners"]
     moved(listener["address"], port)
     moved(config["admin"]["address"], free_port())
-    gate = {"gate": live.ports["edge_gate"]["http"], "built_in": live.ports["edge_gate"]["grpc"]}
+    others = {
+        "gate": live.ports["edge_gate"]["http"],
+        "built_in": live.ports["edge_gate"]["grpc"],
+        "trading_gateway_priority": live.ports["trading_gateway"]["priority"],
+    }
     for each in config["static_resources"]["clusters"]:
         (endpoint,) = each["load_assignment"]["endpoints"][0]["lb_endpoints"]
-        moved(endpoint["endpoint"]["address"], gate.get(each["name"]) or live.ports[each["name"]]["grpc"])
+        moved(endpoint["endpoint"]["address"], others.get(each["name"]) or live.ports[each["name"]]["grpc"])
     envoy = Envoy(tmp_path, config)
     try:
         await envoy.start()

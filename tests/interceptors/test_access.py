@@ -74,7 +74,8 @@ async def outcomes(stub: Any) -> dict[str, str]:
             found[name] = "LET"
         except FxError as error:
             denied = error.kind in (Kind.UNAUTHENTICATED, Kind.PERMISSION_DENIED)
-            found[name] = error.reason if denied else "LET"
+            judged = denied or error.reason == "INTERNAL"
+            found[name] = error.reason if judged else "LET"
     return found
 
 

@@ -29,6 +29,7 @@ pytestmark = [pytest.mark.integration, pytest.mark.postgres, pytest.mark.timeout
 TRADING = "fxmesh.trading.v1.TradingService"
 PATIENCE_S = 60.0
 DEADLINE_S = 10.0
+_NOT_NOW = (Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED)
 
 
 class Gateway:
@@ -58,7 +59,7 @@ class Gateway:
         try:
             await self.place(f"to-see-whether-there-are-prices-{next(self._asked)}")
         except FxError as failure:
-            if failure.kind not in (Kind.UNAVAILABLE, Kind.FAILED_PRECONDITION, Kind.NOT_FOUND):
+            if failure.kind not in (*_NOT_NOW, Kind.FAILED_PRECONDITION, Kind.NOT_FOUND):
                 raise
             return False
         return True
@@ -128,7 +129,7 @@ async def eventually(act: Callable[[], Awaitable[trading_pb2.Order]]) -> trading
             try:
                 return await act()
             except FxError as failure:
-                if failure.kind not in (Kind.UNAVAILABLE, Kind.DEADLINE_EXCEEDED):
+                if failure.kind not in _NOT_NOW:
                     raise
                 await asyncio.sleep(0.1)
 
@@ -164,6 +165,7 @@ async def test_the_other_takes_over_from_one_that_was_killed(gateways: list[Gate
     await until_async(partial(_count, acknowledged), expected=True, seconds=PATIENCE_S)
     first.process.kill()
     await asyncio.gather(*callers)
+    await until_async(second.trades, expected=True, seconds=PATIENCE_S)
 
     for key in [*acknowledged, *unknown]:
         again = await eventually(partial(second.place, key))
@@ -187,6 +189,7 @@ async def test_one_that_stood_still_past_its_lease_is_refused_and_follows(gatewa
     before = (await first.place("before")).order_id
     first.process.freeze()
     late = asyncio.create_task(first.place("late"))  # waits in its socket
+    await until_async(second.trades, expected=True, seconds=PATIENCE_S)
     during = await eventually(partial(second.place, "during"))
     first.process.thaw()
     # Refused, because its time or the lease has passed; or passed on.
@@ -236,6 +239,7 @@ async def test_a_database_that_went_and_came_back_has_all_that_was_acknowledged(
         own_postgres.start()
         for each in (first, second):
             assert (await eventually(partial(each.place, "before"))).order_id == before
+        await until_async(second.trades, expected=True, seconds=PATIENCE_S)
         during = await eventually(partial(second.place, "meanwhile"))
         assert (await eventually(partial(first.place, "meanwhile"))).order_id == during.order_id
         assert await first.reconciled()
