@@ -24,6 +24,7 @@ from tests.fakes.echo import SERVICE
 from tests.fakes.echo.service import EchoServicer, Request
 from tests.interceptors.conftest import Serve, networked
 from tests.kit.identity import Trusted
+from tests.kit.nats import until
 
 ECHO = service_policy(SERVICE)  # its contract lists that it calls Unary, and nothing else
 METHODS = {"Unary": "echo:read", "Gather": "echo:write", "Spread": "echo:read", "Converse": "echo:read"}
@@ -167,9 +168,12 @@ async def test_a_mutation_leaves_a_line_that_says_who_asked_for_it(serve: Serve,
             await echo.stub.Gather(_requests("a"))
             with pytest.raises(FxError):
                 await echo.stub.Gather(_requests("refuse"))
-    noted = [
-        (line["method"], line["principal"], line["code"]) for line in lines if line["event"] == "mutation"
-    ]
+
+            def mutations() -> list[Any]:
+                return [line for line in lines if line["event"] == "mutation"]
+
+            await until(lambda: len(mutations()) == 2)  # a line may follow the answer
+    noted = [(line["method"], line["principal"], line["code"]) for line in mutations()]
     gather = "/echo.v1.EchoService/Gather"
     assert noted[0] == (gather, "key:robot", "OK")
     assert noted[1][:2] == (gather, "key:robot")
