@@ -38,7 +38,7 @@ class Schema:
         self.limits = Rows(LimitSetting, "limits", ("account_id", "symbol", "name"), metadata)
         self.limit_changes = Rows(LimitChange, "limit_changes", ("number",), metadata)
         self.answers = Rows(Answered, "answers", ("request_id",), metadata)
-        self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata, arriving=True)
+        self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata)
         self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata, arriving=True)
         self.cursors = Rows(VenueCursor, "venue_cursors", ("venue",), metadata)
         # What is never searched: JSON of the value beside its key.

@@ -245,7 +245,7 @@ class Desk:
                 self._answers.popitem(last=False)
             # Commits keep the order of the steps: what went before is durable too. What others began since is
             # theirs to wait for, and a cancel in a flood of orders would wait for all of them.
-            _ = self.engine
+            _ = self.engine  # raises where the books, or the lease of them, were lost meanwhile
             return known.answer.split()
         if known.used_for != use:
             raise reused(request_id)
