@@ -41,7 +41,8 @@ ORDER = {
     "size": "1000",
 }
 
-# As DESIGN writes them, with the reason of an honest no where this platform may lack what is asked for.
+# As DESIGN writes them, with the reasons of an honest no where this platform may lack what is asked for:
+# features need hours of bars, and whether the first hour has ended is the clock's matter.
 PROMISED = [
     ("GET", "/market-data/quotes?symbol=EURUSD", None, ""),
     ("GET", "/market-data/orderbooks?symbol=EURUSD", None, ""),
@@ -54,7 +55,7 @@ PROMISED = [
     ("POST", "/batch-predict", {"symbol": "EURUSD"}, "VALIDATION_FAILED"),
     ("GET", "/model-registry/models/nothing/1", None, "UNKNOWN_MODEL"),
     ("GET", "/model-serving/endpoints/nothing", None, "UNKNOWN_ENDPOINT"),
-    ("GET", "/features?symbol=EURUSD", None, "NO_DATA"),
+    ("GET", "/features?symbol=EURUSD", None, "NO_DATA NOT_ENOUGH_BARS"),
     ("GET", "/datasets/nothing", None, "UNKNOWN_DATASET"),
     ("GET", "/datasets/nothing/features", None, "UNKNOWN_DATASET"),
 ]
@@ -72,7 +73,7 @@ def test_the_promised_paths_answer(
     live: LivePlatform, verb: str, path: str, body: object, reason: str
 ) -> None:
     answer = call(live, verb, path, body)
-    assert answer.status == 200 or answer.reason == reason, answer.content
+    assert answer.status == 200 or answer.reason in reason.split(), answer.content
 
 
 def test_every_path_of_the_contracts_leads_to_its_service(live: LivePlatform) -> None:
