@@ -9,7 +9,7 @@ can hold up.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -24,7 +24,7 @@ from services.runtime.connections import end_connections
 from services.runtime.fatal import FatalError
 from services.runtime.health import Health
 from services.runtime.http import bind_failure
-from services.runtime.limits import MAX_PENDING_CALLS, PROTECTED
+from services.runtime.limits import CANCELS, MAX_PENDING_CALLS, PROTECTED
 from services.runtime.policy import BATCH_REQUEST_BYTES, METADATA_BYTES, method_policy
 from services.runtime.statuses import Statuses
 
@@ -67,15 +67,48 @@ def bind(server: grpc.aio.Server, address: str, tls: Certificates | None) -> int
     return server.add_secure_port(address, tls.server_credentials())
 
 
+class _Methods(grpc.GenericRpcHandler):
+    """The handlers of all methods that share the common queue, found by path."""
+
+    def __init__(self) -> None:
+        self._handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {}
+
+    def add(self, service_name: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        """Handlers of a service by method name."""
+        self._handlers.update({f"/{service_name}/{name}": each for name, each in handlers.items()})
+
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> grpc.RpcMethodHandler[Any, Any] | None:
+        """Asked by gRPC for every call; None answers UNIMPLEMENTED."""
+        return self._handlers.get(handler_call_details.method)
+
+
 class _Lane:
-    """One port and gRPC's server behind it, bound from construction. Raises FatalError when it is taken."""
+    """One port and gRPC's server behind it, bound from construction. Raises FatalError when it is taken.
+
+    gRPC's server gives each registered method a queue of its own and, for every call that comes, begins and
+    ends a wait on all of them: in a service of fifty methods that costs as much as serving the call. So only
+    those that must never stand behind others have one, and all the rest share one queue.
+    """
 
     def __init__(self, what: str, host: str, port: int, tls: Certificates | None) -> None:
-        self.server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._server = grpc.aio.server(options=SERVER_OPTIONS)
+        self._common = _Methods()
+        self._server.add_generic_rpc_handlers((self._common,))
         try:
-            self.port = bind(self.server, f"{host}:{port}", tls)
+            self.port = bind(self._server, f"{host}:{port}", tls)
         except RuntimeError as failure:
             raise FatalError(bind_failure(what, host, port)) from failure
+        self.start, self.stop = self._server.start, self._server.stop
+
+    def add(self, service_name: str, handlers: Mapping[str, grpc.RpcMethodHandler[Any, Any]]) -> None:
+        """Serve these methods."""
+        groups = {name: method_policy(f"/{service_name}/{name}").bulkhead for name in handlers}
+        own = {name: each for name, each in handlers.items() if groups[name] == CANCELS}
+        if own:
+            self._server.add_registered_method_handlers(service_name, own)
+        self._common.add(service_name, {name: each for name, each in handlers.items() if name not in own})
 
 
 class _Lanes:
@@ -88,14 +121,14 @@ class _Lanes:
     def add_registered_method_handlers(
         self, service_name: str, method_handlers: dict[str, grpc.RpcMethodHandler[Any, Any]]
     ) -> None:
-        self._first.server.add_registered_method_handlers(service_name, method_handlers)
+        self._first.add(service_name, method_handlers)
         protected = {
             name: handler
             for name, handler in method_handlers.items()
             if method_policy(f"/{service_name}/{name}").bulkhead in PROTECTED
         }
         if self._priority is not None and protected:
-            self._priority.server.add_registered_method_handlers(service_name, protected)
+            self._priority.add(service_name, protected)
 
 
 class MeshServer:
@@ -161,8 +194,8 @@ class MeshServer:
 
     async def _start(self) -> None:
         for lane in self._lanes:
-            await lane.server.start()
+            await lane.start()
 
     async def _stop(self) -> None:
         for lane in self._lanes:
-            await lane.server.stop(None)
+            await lane.stop(None)
