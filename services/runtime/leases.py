@@ -175,6 +175,14 @@ def _read(connection: sa.Connection) -> _Lease | None:
     return None if row is None else _Lease(*row)
 
 
+def withheld(connection: sa.Connection) -> bool:
+    """Whether a process holds the lease. Until the end of the transaction at hand none takes it."""
+    METADATA.create_all(connection)
+    connection.execute(sa.text(f"LOCK TABLE {_LEASES.name} IN SHARE ROW EXCLUSIVE MODE"))
+    held = sa.select(_LEASES.c.term).where(_ROW, _LEASES.c.expires > _NOW)
+    return connection.execute(held).first() is not None
+
+
 def lease_lost(detail: str) -> FxError:
     """What was asked for is another process's to do: asked again, it goes there."""
     return FxError(Kind.UNAVAILABLE, "LEASE_LOST", detail, retry_after_s=1.0)
