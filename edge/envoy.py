@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edge.filters import GATE, filters
+from edge.filters import GATE, GATE_PRIORITY, filters
 from edge.replies import local_replies
 from edge.routes import virtual_host
 from edge.settings import EdgeSettings
@@ -39,6 +39,7 @@ def configuration(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -
                 *clusters,
                 cluster("built_in", settings.gate_grpc, transport=secured(tls, GATE_PROCESS)),
                 cluster(GATE, settings.gate_http, threaded=True),
+                cluster(GATE_PRIORITY, settings.gate_http, threaded=True),
             ],
         },
     }

@@ -10,6 +10,8 @@ from services.runtime.policy import BATCH_REQUEST_BYTES, ServicePolicy
 
 GATE = "gate"
 """The cluster of the gate's HTTP side."""
+GATE_PRIORITY = "gate_priority"
+"""The same, by connections that only questions about cancels and the kill switch take."""
 _FILTERS = "envoy.filters.http"
 _PACKAGE = "envoy.extensions.filters.http"
 TRANSCODER = f"{_FILTERS}.grpc_json_transcoder"
@@ -22,12 +24,6 @@ _ANSWER_BYTES = 32 << 20
 _PER_ROUTE = f"{_PACKAGE}.ext_authz.v3.ExtAuthzPerRoute"
 UNCHECKED = {GATE_FILTER: of_type(_PER_ROUTE, {"disabled": True})}
 """For routes that are open to everybody: health, reflection, and those that lead nowhere."""
-WITHOUT_BODY = {
-    GATE_FILTER: of_type(_PER_ROUTE, {"check_settings": {"disable_request_body_buffering": True}})
-}
-"""For the routes of gRPC callers, who speak the contract itself: there is no JSON to hold against it, and a
-stream must not be waited for to its end. Who calls is asked all the same.
-"""
 _TO_GATE = ("authorization", "content-type", "x-correlation-id")
 _FROM_GATE = ("content-type", "grpc-status-details-bin", "www-authenticate")
 
@@ -48,20 +44,22 @@ def filters(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -> list
     ]
 
 
+def checked(*, urgent: bool, with_body: bool) -> Json:
+    """How the calls of a route are checked; `urgent` ones pass those that wait for the gate's connections.
+
+    `with_body` is for REST. gRPC callers speak the contract itself: there is no JSON to hold against it, and
+    a stream must not be waited for to its end. Who calls is asked all the same.
+    """
+    settings = ({"http_service": _gate_at(GATE_PRIORITY)} if urgent else {}) | (
+        {} if with_body else {"disable_request_body_buffering": True}
+    )
+    return {GATE_FILTER: of_type(_PER_ROUTE, {"check_settings": settings})}
+
+
 def _gate() -> Json:
     """Asks the gate about each call; about one by REST with its whole body. No answer: no call."""
     return {
-        "http_service": {
-            "server_uri": {
-                "uri": "http://gate",
-                "cluster": GATE,
-                "timeout": seconds(_GATE_ANSWERS_S),
-            },
-            "path_prefix": "/check",
-            "authorization_response": {
-                "allowed_client_headers": {"patterns": [{"exact": name} for name in _FROM_GATE]}
-            },
-        },
+        "http_service": _gate_at(GATE),
         "allowed_headers": {"patterns": [{"exact": name} for name in _TO_GATE]},
         "with_request_body": {
             "max_request_bytes": BATCH_REQUEST_BYTES,
@@ -70,6 +68,16 @@ def _gate() -> Json:
         },
         "failure_mode_allow": False,
         "status_on_error": {"code": "ServiceUnavailable"},
+    }
+
+
+def _gate_at(cluster: str) -> Json:
+    return {
+        "server_uri": {"uri": "http://gate", "cluster": cluster, "timeout": seconds(_GATE_ANSWERS_S)},
+        "path_prefix": "/check",
+        "authorization_response": {
+            "allowed_client_headers": {"patterns": [{"exact": name} for name in _FROM_GATE]}
+        },
     }
 
 

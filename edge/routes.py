@@ -6,9 +6,12 @@ The transcoder finds the method of a REST call in the descriptors and rewrites i
 
 from __future__ import annotations
 
+import re
+
 from google.protobuf import descriptor_pool
 
-from edge.filters import TRANSCODER, TRANSCODER_TYPE, UNCHECKED, WITHOUT_BODY, transcoder
+from edge.filters import TRANSCODER, TRANSCODER_TYPE, UNCHECKED, checked, transcoder
+from edge.rest import RestForm, RestForms
 from edge.settings import EdgeSettings
 from edge.typed import Json, of_type, seconds
 from edge.upstreams import priority_cluster
@@ -57,7 +60,9 @@ def _route(policy: MethodPolicy, cluster: str) -> Json:
                 "append_action": "ADD_IF_ABSENT",
             }
         ],
-        "typed_per_filter_config": WITHOUT_BODY if policy.scope else UNCHECKED,
+        "typed_per_filter_config": checked(urgent=policy.bulkhead == CANCELS, with_body=False)
+        if policy.scope
+        else UNCHECKED,
     }
 
 
@@ -84,6 +89,7 @@ def _before_rewriting(services: tuple[ServicePolicy, ...], settings: EdgeSetting
     events = {"stream_sse_style_delimited": True}
     wants_events = [{"name": "accept", "string_match": {"contains": "text/event-stream"}}]
     return [
+        *_urgent(services),
         {
             "match": {"prefix": "/", "headers": wants_events},
             "direct_response": {"status": 404},
@@ -93,3 +99,24 @@ def _before_rewriting(services: tuple[ServicePolicy, ...], settings: EdgeSetting
         },
         {"match": {"prefix": "/"}, "direct_response": {"status": 404}},
     ]
+
+
+def _urgent(services: tuple[ServicePolicy, ...]) -> list[Json]:
+    """REST forms of cancels and the kill switch, which the gate is asked about ahead of others."""
+    return [
+        {
+            "match": {
+                "safe_regex": {"regex": _pattern(form)},
+                "headers": [{"name": ":method", "string_match": {"exact": form.verb}}],
+            },
+            "direct_response": {"status": 404},
+            "typed_per_filter_config": checked(urgent=True, with_body=True),
+        }
+        for form in RestForms(services).all
+        if method_policy(form.method).bulkhead == CANCELS
+    ]
+
+
+def _pattern(form: RestForm) -> str:
+    segments = ("[^/]+" if each.startswith("{") else re.escape(each) for each in form.path)
+    return "/" + "/".join(segments) + (f":{re.escape(form.action)}" if form.action else "")

@@ -13,7 +13,9 @@ from services.runtime.statuses import LIVENESS
 _AT_ONCE = 16_384
 """Calls in flight to one service, beyond any bulkhead of its own."""
 _GATE_CONNECTIONS = 64
-"""Each is a thread of the gate, which checks one request at a time anyway: more calls wait for their turn."""
+"""Each is a thread of the gate, which checks one request at a time anyway: more calls wait for their turn,
+but cancels, which have as many to themselves.
+"""
 _IDLE_S, _GATE_IDLE_S = 60.0, 5.0
 """After so long without a call a connection is closed; those to the gate soon, since each holds a thread."""
 

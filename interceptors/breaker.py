@@ -7,8 +7,7 @@ it opens again. A stream counts when it begins, or fails to, and not for how lon
 failure is said in `outcomes.py`.
 
 While it is open, calls fail at once with UNAVAILABLE `CIRCUIT_OPEN`. The built-in services (health,
-reflection) have no breaker: they are how one finds out. The group `cancels` of a service is a target of its
-own: orders that time out in a flood must not close the way to the kill switch.
+reflection) have no breaker: they are how one finds out.
 """
 
 from __future__ import annotations
@@ -26,7 +25,6 @@ from interceptors.outcomes import Outcome, outcome
 from interceptors.plan import Hook
 from interceptors.window import SECONDS, Window
 from services.errors import FxError, Kind
-from services.runtime.limits import CANCELS
 from services.runtime.policy import BUILT_IN, MethodPolicy
 
 OPEN_S = 5.0
@@ -67,7 +65,7 @@ class Breakers:
         """Sends the attempts of `method` through the breaker of its service, or of its service's cancels."""
         if method.path in BUILT_IN:
             return None
-        target = f"{method.service}/{CANCELS}" if method.bulkhead == CANCELS else method.service
+        target = method.target
         breaker = self.by_target.get(target)
         if breaker is None:
             breaker = self.by_target[target] = Breaker(target, self._now)

@@ -48,8 +48,8 @@ def _of_retries(retries: Retries) -> Iterator[Metric]:
         "Tokens left in the retry budget of a target; 5 or less stop retries.",
         labels=["grpc_service"],
     )
-    for service, bucket in retries.buckets.copy().items():
-        tokens.add_metric([service], bucket.tokens)
+    for target, bucket in retries.budgets.buckets.copy().items():
+        tokens.add_metric([target], bucket.tokens)
     yield tokens
 
 

@@ -29,7 +29,7 @@ import grpc
 from interceptors.calls import ClientCall
 from interceptors.errors import PUSHBACK_KEY
 from interceptors.plan import Hook, Proceed
-from interceptors.retry_budget import TOKENS, Bucket, Share
+from interceptors.retry_budget import TOKENS, Budget, Budgets
 from services.errors import FxError
 from services.runtime.policy import BUILT_IN, MethodPolicy, Shape
 
@@ -68,9 +68,7 @@ class Retries:
         self.now = now
         self._sleep = sleep
         self._random = random or Random()
-        self.share = Share()
-        self.buckets: dict[str, Bucket] = {}
-        """By target."""
+        self.budgets = Budgets()
         self.made: Counter[tuple[str, str]] = Counter()
         """Retries by path and how they ended: "ok", "failed" or "cancelled"."""
         self.withheld: Counter[tuple[str, str]] = Counter()
@@ -80,28 +78,28 @@ class Retries:
         """Wraps calls of a method that may be repeated."""
         if not retried(method):
             return None
-        bucket = self.buckets.setdefault(method.service, Bucket(method.service))
-        return Hook(wrap=lambda proceed: _Attempts(self, bucket, proceed))
+        budget = self.budgets.of(method)
+        return Hook(wrap=lambda proceed: _Attempts(self, budget, proceed))
 
     async def pause(self, seconds: float) -> None:
         """Wait between two attempts."""
         await self._sleep(seconds)
 
-    def delay_s(self, call: ClientCall, failure: grpc.aio.AioRpcError, bucket: Bucket) -> float | None:
+    def delay_s(self, call: ClientCall, failure: grpc.aio.AioRpcError, budget: Budget) -> float | None:
         """Seconds until the next attempt, None when there is none. The attempt is then paid for."""
         if failure.code() is not grpc.StatusCode.UNAVAILABLE:
-            bucket.answered()
+            budget.bucket.answered()
             return None
         lost = not failure.trailing_metadata()
         free = lost and call.endpoint is not None and call.endpoint.spare(call.tried)
         if not free:
-            bucket.failed()
+            budget.bucket.failed()
         delay_s, asked = self._backoff_s(call, failure)
-        why_not = self._why_not(call, failure, delay_s, allowed=free or bucket.allows)
+        why_not = self._why_not(call, failure, delay_s, budget, free=free)
         if why_not:
             self.withheld[call.method.path, why_not] += 1
             return None
-        self.share.retried(self.now())
+        budget.share.retried(self.now())
         call.again()
         call.backoffs = 0 if asked else call.backoffs + 1
         return delay_s
@@ -115,7 +113,7 @@ class Retries:
         return step_s * self._random.uniform(1 - _JITTER, 1 + _JITTER), False
 
     def _why_not(
-        self, call: ClientCall, failure: grpc.aio.AioRpcError, delay_s: float, *, allowed: bool
+        self, call: ClientCall, failure: grpc.aio.AioRpcError, delay_s: float, budget: Budget, *, free: bool
     ) -> str:
         if call.attempts >= ATTEMPTS:
             return "attempts"
@@ -123,10 +121,10 @@ class Retries:
             return "pushback"
         if failure.initial_metadata():
             return "headers"
-        if not allowed:
+        if not (free or budget.bucket.allows):
             return "tokens"
         now = self.now()
-        if not self.share.allows(now):
+        if not budget.share.allows(now):
             return "share"
         # Failing now, with what really happened, is worth more than the expiry that would follow.
         return "deadline" if call.deadline is not None and now + delay_s >= call.deadline else ""
@@ -135,21 +133,21 @@ class Retries:
 class _Attempts:
     """The attempts of calls of one method of one target."""
 
-    def __init__(self, retries: Retries, bucket: Bucket, proceed: Proceed[ClientCall]) -> None:
+    def __init__(self, retries: Retries, budget: Budget, proceed: Proceed[ClientCall]) -> None:
         self._retries = retries
-        self._bucket = bucket
+        self._budget = budget
         self._proceed = proceed
 
     async def __call__(self, call: ClientCall, payload: Any) -> Any:
-        retries, bucket = self._retries, self._bucket
-        retries.share.called(retries.now())
+        retries, budget = self._retries, self._budget
+        budget.share.called(retries.now())
         failed: grpc.aio.AioRpcError | None = None
         while True:
             try:
                 answer = await self._proceed(call, payload)
             except grpc.aio.AioRpcError as failure:
                 self._count(call, "failed")
-                delay_s = retries.delay_s(call, failure, bucket)
+                delay_s = retries.delay_s(call, failure, budget)
                 if delay_s is None:
                     raise
                 failed = failure
@@ -161,8 +159,8 @@ class _Attempts:
                 self._count(call, "cancelled")
                 raise
             else:
-                if bucket.tokens < TOKENS:
-                    bucket.answered()
+                if budget.bucket.tokens < TOKENS:
+                    budget.bucket.answered()
                 if call.attempts > 1:
                     self._count(call, "ok")
                 return answer

@@ -2,14 +2,18 @@
 
 The bucket (gRFC A6) stops retries of a target that mostly fails within a handful of failures; the share holds
 what is left, of all targets together, to a tenth of the calls made, so that a storm is amplified by 1.1 at
-most.
+most. Cancels are a target of their own and have a share of their own, which no storm of orders uses up.
 """
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import structlog
 
 from interceptors.window import SECONDS, Window
+from services.runtime.limits import CANCELS
+from services.runtime.policy import MethodPolicy
 
 TOKENS = 10.0
 _FLOOR = TOKENS / 2
@@ -25,7 +29,8 @@ def in_words() -> str:
     """The rule, for whoever asks what applies."""
     return (
         f"of a target {TOKENS:g} tokens: a failure takes 1, an answer gives {_PER_ANSWER:g}, none at "
-        f"{_FLOOR:g} or less; of a client {_SHARE:.0%} of its calls of {SECONDS} s, and {_AT_LEAST} always"
+        f"{_FLOOR:g} or less; of a client {_SHARE:.0%} of its calls of {SECONDS} s, and {_AT_LEAST} always; "
+        "cancels have both for themselves"
     )
 
 
@@ -77,3 +82,24 @@ class Share:
     def retried(self, now: float) -> None:
         """A retry was begun."""
         self._window.add_second(now)
+
+
+class Budget(NamedTuple):
+    """What an attempt after the first is paid from."""
+
+    bucket: Bucket
+    share: Share
+
+
+class Budgets:
+    """The budgets of one client."""
+
+    def __init__(self) -> None:
+        self.buckets: dict[str, Bucket] = {}
+        """By target."""
+        self._calls, self._cancels = Share(), Share()
+
+    def of(self, method: MethodPolicy) -> Budget:
+        """The one that calls of `method` draw on."""
+        bucket = self.buckets.setdefault(method.target, Bucket(method.target))
+        return Budget(bucket, self._cancels if method.bulkhead == CANCELS else self._calls)

@@ -10,6 +10,7 @@ import typer
 from services.cli.commands import (
     accounts,
     analysis,
+    database,
     decisions,
     dlq,
     keys,
@@ -46,6 +47,7 @@ for topic in (
     analysis,
     orders,
     accounts,
+    database,
     decisions,
     models,
     monitoring,

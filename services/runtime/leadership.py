@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ from structlog.typing import FilteringBoundLogger
 
 from services.errors import FxError
 from services.runtime.bus.link import Link, Session, end
+from services.runtime.held_lease import HeldLease
 from services.runtime.leadership_metrics import LeadershipMetrics
 from services.runtime.ports import Candidate, Clock
 
@@ -52,7 +52,7 @@ class _Lease:
     address: str
 
 
-class NatsLeadership:
+class NatsLeadership(HeldLease):
     """The Leadership of one process, on the bus's link."""
 
     def __init__(
@@ -63,46 +63,19 @@ class NatsLeadership:
         candidate: Candidate,
         metrics: CollectorRegistry,
     ) -> None:
+        super().__init__(clock)
         self._link = link
-        self._clock = clock
         self._log = log
         self._me = candidate
         self._metrics = metrics
         self._value = _encoded(candidate.holder, candidate.instance, candidate.address)
         self._bucket: tuple[int, KeyValue] | None = None
         self._task: asyncio.Task[None] | None = None
-        self._change = asyncio.Event()
-        self._term = self._terms = 0
-        self._leader = ""
+        self._terms = 0
         self._revision = 0
         """Of the last write that is known: our own while leading, the leader's while following."""
-        self._until = 0.0
         self._silence_s = 0.0
         self._looked: float | None = None
-        self.changes = 0
-        """How often this process saw another leader than before, itself included."""
-
-    @property
-    def held(self) -> bool:
-        """True while this process may act as the leader. Look before each act."""
-        return self._term > 0 and self._clock.monotonic() < self._until
-
-    @property
-    def term(self) -> int:
-        """Above zero while nobody else is known to have taken the lease from this process, and another
-        number each time that it takes it.
-        """
-        return self._term
-
-    @property
-    def leader(self) -> str:
-        """The gRPC address of the instance that leads; empty while it is this one or nobody is known."""
-        return self._leader
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once `condition` holds, judged now and after each change of leader or term."""
-        while not condition():
-            await self._change.wait()
 
     async def campaign(self) -> None:
         """Lead from now on whenever nobody else does. Returns after the first attempt."""
@@ -213,14 +186,6 @@ class NatsLeadership:
         except KeyNotFoundError:
             return None
         return _decoded(entry.value or b"", entry.revision or 0)
-
-    def _set(self, term: int, leader: str) -> None:
-        if (term, leader) != (self._term, self._leader):
-            if term or leader:
-                self.changes += 1
-            self._term, self._leader = term, leader
-            self._change.set()
-            self._change = asyncio.Event()
 
 
 def _decoded(value: bytes, revision: int) -> _Lease:

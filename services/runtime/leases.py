@@ -13,7 +13,6 @@ A row a thing that is leased, by account; so far one stands for all accounts (`A
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -23,6 +22,7 @@ from structlog.typing import FilteringBoundLogger
 
 from services.errors import FxError, Kind
 from services.runtime.database import adding
+from services.runtime.held_lease import HeldLease
 from services.runtime.leadership_metrics import LeadershipMetrics
 from services.runtime.ports import Candidate, Clock
 from services.runtime.store import Database
@@ -59,7 +59,7 @@ class _Lease:
     over: bool
 
 
-class DatabaseLeadership:
+class DatabaseLeadership(HeldLease):
     """The Leadership of one process on a database. `database` is for the lease alone: a renewal must not wait
     for a large commit, and `guard` belongs to the one that is written to.
     """
@@ -72,39 +72,13 @@ class DatabaseLeadership:
         candidate: Candidate,
         metrics: CollectorRegistry,
     ) -> None:
+        super().__init__(clock)
         self._database = database
-        self._clock = clock
         self._log = log
         self._me = candidate
         self._metrics = metrics
         self._mine = (_ROW, _LEASES.c.instance == candidate.instance, _LEASES.c.expires > _NOW)
         self._tasks: list[asyncio.Task[None]] = []
-        self._change = asyncio.Event()
-        self._term = 0
-        self._leader = ""
-        self._until = 0.0
-        self.changes = 0
-        """How often this process saw another holder than before, itself included."""
-
-    @property
-    def held(self) -> bool:
-        """True while this process may act. Look before each act."""
-        return self._term > 0 and self._clock.monotonic() < self._until
-
-    @property
-    def term(self) -> int:
-        """Above zero while this process holds the lease; the same number never comes twice."""
-        return self._term
-
-    @property
-    def leader(self) -> str:
-        """The gRPC address of whoever holds it; empty while it is this one or nobody is known."""
-        return self._leader
-
-    async def until(self, condition: Callable[[], bool]) -> None:
-        """Return once `condition` holds, judged now and after each change of leader or term."""
-        while not condition():
-            await self._change.wait()
 
     async def campaign(self) -> None:
         """Hold it from now on whenever nobody else does. Returns after the first attempt."""
@@ -194,19 +168,19 @@ class DatabaseLeadership:
             connection.execute(first)
         return connection.execute(taking.returning(_LEASES.c.term)).scalar_one_or_none()
 
-    def _set(self, term: int, leader: str) -> None:
-        if (term, leader) != (self._term, self._leader):
-            if term or leader:
-                self.changes += 1
-            self._term, self._leader = term, leader
-            self._change.set()
-            self._change = asyncio.Event()
-
 
 def _read(connection: sa.Connection) -> _Lease | None:
     asked = sa.select(_LEASES.c.holder, _LEASES.c.address, _LEASES.c.expires <= _NOW).where(_ROW)
     row = connection.execute(asked).first()
     return None if row is None else _Lease(*row)
+
+
+def withheld(connection: sa.Connection) -> bool:
+    """Whether a process holds the lease. Until the end of the transaction at hand none takes it."""
+    METADATA.create_all(connection)
+    connection.execute(sa.text(f"LOCK TABLE {_LEASES.name} IN SHARE ROW EXCLUSIVE MODE"))
+    held = sa.select(_LEASES.c.term).where(_ROW, _LEASES.c.expires > _NOW)
+    return connection.execute(held).first() is not None
 
 
 def lease_lost(detail: str) -> FxError:

@@ -19,6 +19,7 @@ from google.protobuf.descriptor import MethodDescriptor, ServiceDescriptor
 from google.protobuf.descriptor_pb2 import MethodOptions
 
 from services.runtime.fatal import FatalError
+from services.runtime.limits import CANCELS
 
 STANDARD_REQUEST_BYTES = 256 * 1024
 BATCH_REQUEST_BYTES = 4 * 1024 * 1024
@@ -64,6 +65,13 @@ class MethodPolicy:
         service, _, method = self.path[1:].partition("/")
         object.__setattr__(self, "service", service)  # the way of a frozen class
         object.__setattr__(self, "method", method)
+
+    @property
+    def target(self) -> str:
+        """What a client keeps a breaker and a retry budget for: the service, and its cancels by themselves.
+        Orders that fail in a storm must not close the way to the kill switch, nor use up its retries.
+        """
+        return f"{self.service}/{CANCELS}" if self.bulkhead == CANCELS else self.service
 
     @property
     def streams_answers(self) -> bool:

@@ -1,6 +1,7 @@
 """The configuration follows the contracts, and Envoy takes it."""
 
 import json
+import re
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from edge.rest import RestForms
 from edge.settings import Address, EdgeSettings
 from services.cli.edge import find
 from services.runtime.limits import CANCELS
-from services.runtime.policy import BUILT_IN, method_policy, service_policies
+from services.runtime.policy import BUILT_IN, method_policies, method_policy, service_policies
 
 SERVICES = service_policies()
 SETTINGS = EdgeSettings(
@@ -62,22 +63,46 @@ def test_every_method_has_one_route_with_its_deadline_and_no_rest_path_has_any()
         assert action["max_stream_duration"]["grpc_timeout_header_max"] == f"{deadline:.3f}s"
         assert header["header"] == {"key": "grpc-timeout", "value": f"{deadline * 1000:.0f}m"}
         assert header["append_action"] == "ADD_IF_ABSENT"
-    assert {each["match"].get("prefix") for each in routes() if "path" not in each["match"]} == {"/"}
+    elsewhere = [each for each in routes() if "path" not in each["match"]]
+    assert {each["match"].get("prefix") for each in elsewhere if "safe_regex" not in each["match"]} == {"/"}
+    assert all("direct_response" in each for each in elsewhere)
+
+
+def test_only_cancels_and_the_kill_switch_pass_others_at_the_gate() -> None:
+    patterns = [
+        (each["match"]["headers"][0]["string_match"]["exact"], each["match"]["safe_regex"]["regex"])
+        for each in routes()
+        if "safe_regex" in each["match"]
+    ]
+    for form in RestForms(SERVICES).all:
+        path = re.sub(r"\{\w+\}", "o-1.x", form.template)
+        found = any(verb == form.verb and re.fullmatch(pattern, path) for verb, pattern in patterns)
+        assert found is (method_policy(form.method).bulkhead == CANCELS), form.template
+    asked_ahead = {
+        each["match"]["path"]
+        for each in routes()
+        if "path" in each["match"] and "gate_priority" in json.dumps(each)
+    }
+    assert asked_ahead == {
+        policy.path
+        for service in SERVICES
+        for policy in method_policies(service.full_name)
+        if policy.bulkhead == CANCELS
+    }
 
 
 def test_without_a_priority_port_cancels_go_where_all_calls_go() -> None:
     made = configuration(SERVICES, replace(SETTINGS, priority_upstreams={}))
-    assert "_priority" not in json.dumps(made)
-    assert [each["name"] for each in made["static_resources"]["clusters"]][:7] == [
-        each.name for each in SERVICES
-    ]
+    clusters = [each["name"] for each in made["static_resources"]["clusters"]]
+    assert clusters == [*(each.name for each in SERVICES), "built_in", "gate", "gate_priority"]
+    assert "trading_gateway_priority" not in json.dumps(made)
 
 
 def test_services_by_name_are_looked_up_and_those_by_address_are_not() -> None:
     kinds = {each["name"]: each["type"] for each in MADE["static_resources"]["clusters"]}
     assert set(kinds) == {
         *(each.name for each in SERVICES),
-        *("trading_gateway_priority", "built_in", "gate"),
+        *("trading_gateway_priority", "built_in", "gate", "gate_priority"),
     }
     assert (kinds["trading_gateway"], kinds["gate"]) == ("STRICT_DNS", "STATIC")
 

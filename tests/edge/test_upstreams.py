@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import threading
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +21,17 @@ from fxmesh.trading.v1.trading_pb2 import Order
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from prometheus_client import CollectorRegistry
 
+from edge.gate import Gate, Request
+from edge.rest import RestForms
 from interceptors.errors import to_fx_error
 from interceptors.standard import server_concerns
 from services.runtime.health import Health
 from services.runtime.ids import CountedIds
+from services.runtime.policy import service_policies
 from services.runtime.serve import MeshServer
 from tests.edge.conftest import QUOTES, Front
 from tests.kit.edge import Edge
-from tests.kit.nats import until_async
+from tests.kit.nats import until, until_async
 from tests.kit.proxy import proxy
 
 pytestmark = pytest.mark.integration
@@ -145,3 +150,46 @@ async def test_a_cancel_takes_the_priority_port_past_a_port_that_takes_in_nothin
             await channel.close()
             await edge.close()
             await server.close()
+
+
+class Slow(Gate):
+    """Takes its time over every question but those about cancels."""
+
+    def __init__(self) -> None:
+        super().__init__(RestForms(service_policies()))
+        self.asked = 0
+        self.free = threading.Event()
+
+    def check(self, request: Request) -> None:
+        if ":cancel" not in request.target:
+            self.asked += 1
+            self.free.wait()
+        super().check(request)
+
+
+async def test_the_gate_decides_about_a_cancel_while_four_hundred_others_wait_for_it(tmp_path: Path) -> None:
+    server = MeshServer("127.0.0.1", 0, server_concerns(CountedIds("s"), CollectorRegistry()), Health())
+    server.add(add_TradingServiceServicer_to_server, Cancelling())  # type: ignore[abstract]  # only what is called
+    await server.start()
+    gate = Slow()
+    edge = Edge(tmp_path, {"trading_gateway": server.port}, gate=gate)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(server.close)
+        stack.push_async_callback(edge.close)
+        stack.callback(gate.free.set)
+        await edge.start()
+        channel = grpc.aio.insecure_channel(f"localhost:{edge.port}")
+        stack.push_async_callback(channel.close)
+        for _ in range(400):
+            _, writer = await asyncio.open_connection("127.0.0.1", edge.port)
+            writer.write(b"GET /api/v1/trading/accounts HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            stack.callback(writer.close)
+        await until(lambda: gate.asked >= 64)
+        body = json.dumps({"request_id": "r1"}).encode()
+        kind = {"content-type": "application/json"}
+        rest = await edge.ask("POST", "/api/v1/trading/orders/o-1:cancel", body, kind)
+        assert (rest.status, rest.json["order"]["order_id"]) == (200, "o-1")
+        cancel = trading.CancelOrderRequest(request_id="r2", order_id="o-2")
+        answered = await TradingServiceStub(channel).CancelOrder(cancel, timeout=20)
+        assert answered.order.order_id == "o-2"
+        assert not gate.free.is_set()

@@ -76,8 +76,10 @@ def test_envoy_and_the_gate_find_the_services_and_each_other(built: Manifests) -
     wanted = {name: f"{each.dns_name}:{each.grpc_port}" for name, each in SERVICES.items()}
     settings = gate_settings(built)
     assert dict(each.split("=") for each in settings["FXMESH_EDGE_UPSTREAMS"].split(",")) == wanted
+    asked = f"{settings['FXMESH_HOST']}:{settings['FXMESH_HTTP_PORT']}"
     gate = {
-        "gate": f"{settings['FXMESH_HOST']}:{settings['FXMESH_HTTP_PORT']}",
+        "gate": asked,
+        "gate_priority": asked,
         "built_in": f"{settings['FXMESH_HOST']}:{settings['FXMESH_GRPC_PORT']}",
     }
     second = {

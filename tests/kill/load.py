@@ -20,7 +20,9 @@ from fxmesh.types.v1.market_pb2 import SIDE_BUY, SIDE_SELL, FeedProgress
 
 from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
-from tests.kill.market import LIVE, REPLAY, SPREAD, SYMBOLS, Feed, signal
+from tests.kill.market import LIVE, REPLAY, SPREAD, SYMBOLS, Feed
+from tests.kit.signals import strong_signal
+from tests.trading_gateway.kit import START
 
 TRADERS = ("demo", "pounds", "thin")
 ACCOUNTS = {"pounds": ("GBP", "50000"), "thin": ("USD", "200")}
@@ -136,7 +138,9 @@ class Load:
             numbers[session] += 1
             tick = self.feed.sequences.get((session, "EURUSD"), 1)
             side = random.choice((SIDE_BUY, SIDE_SELL))
-            made = signal(numbers[session], side, session, tick, self.feed.now_ns)
+            made = strong_signal(
+                numbers[session], side, session, tick, bar_ns=START, time_ns=self.feed.now_ns
+            )
             event = SignalGenerated(
                 signal_id=made.signal_id, session_id=session, symbol="EURUSD", signal=made
             )

@@ -142,23 +142,3 @@ class Analysis(AnalysisServiceServicer):
 
     async def ListSignals(self, request: Any, context: Any) -> Any:  # noqa: N802
         return analysis_service_pb2.ListSignalsResponse()
-
-
-def signal(number: int, side: types_pb2.Side.ValueType, session: str, tick: int, time_ns: int) -> Any:
-    """A strong one of EURUSD, on a tick of a session."""
-    return analysis_pb2.Signal(
-        signal_id=f"{session}:EURUSD:1m:trend:{number}",
-        session_id=session,
-        symbol="EURUSD",
-        timeframe=types_pb2.TIMEFRAME_M1,
-        strategy="trend",
-        side=side,
-        strength=0.8,
-        bar_open_time=timestamp(START - 60 * SECOND),
-        time=timestamp(time_ns),
-        tick_sequence=tick,
-        session_signal_number=number,
-        prediction=analysis_pb2.SignalPrediction(
-            status=analysis_pb2.PREDICTION_STATUS_PREDICTED, probability=0.6
-        ),
-    )

@@ -127,11 +127,15 @@ class Alive(grpc.GenericRpcHandler):
 
 class Edge:
     """Between `start` and `close`. `upstreams`: port by service name; nobody answers for the others.
-    `priority`: priority port by service name.
+    `priority`: priority port by service name. `gate` decides; without one, as the contracts say.
     """
 
     def __init__(
-        self, folder: Path, upstreams: Mapping[str, int], priority: Mapping[str, int] = MappingProxyType({})
+        self,
+        folder: Path,
+        upstreams: Mapping[str, int],
+        priority: Mapping[str, int] = MappingProxyType({}),
+        gate: Gate | None = None,
     ) -> None:
         services = service_policies()
         self.port, nobody = free_port(), free_port()
@@ -143,7 +147,7 @@ class Edge:
             server_concerns(CountedIds("gate"), metrics),
             {service.full_name: f"{HOST}:{ports[service.name]}" for service in services},
         )
-        self.door = Door(HOST, 0, Gate(RestForms(services)), metrics)
+        self.door = Door(HOST, 0, gate or Gate(RestForms(services)), metrics)
         settings = EdgeSettings(
             Address(HOST, self.port),
             Address(HOST, free_port()),

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fxmesh.analysis.v1 import analysis_pb2
 from fxmesh.inference.v1 import events_pb2 as inference_events_pb2
 from fxmesh.inference.v1 import inference_pb2
 from fxmesh.marketdata.v1 import market_pb2
@@ -19,6 +18,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from services.errors import FxError, Kind
 from services.trading_gateway.config import Settings
 from services.wire.times import timestamp
+from tests.kit.signals import strong_signal
 from tests.trading_gateway.kit import SECOND, START, batch
 from tests.trading_gateway.platform import Platform, platform
 from tests.trading_gateway.world import until
@@ -43,22 +43,7 @@ def limit(key: str, price: str = "1.09900", **more: Any) -> service_pb2.PlaceOrd
 def signal(
     number: int = 1, side: types_pb2.Side.ValueType = BUY, session: str = "syn-1", tick: int = 1
 ) -> Any:
-    return analysis_pb2.Signal(
-        signal_id=f"{session}:EURUSD:1m:trend:{number}",
-        session_id=session,
-        symbol="EURUSD",
-        timeframe=types_pb2.TIMEFRAME_M1,
-        strategy="trend",
-        side=side,
-        strength=0.8,
-        bar_open_time=timestamp(START - 60 * SECOND),
-        time=timestamp(START),
-        tick_sequence=tick,
-        session_signal_number=number,
-        prediction=analysis_pb2.SignalPrediction(
-            status=analysis_pb2.PREDICTION_STATUS_PREDICTED, probability=0.6
-        ),
-    )
+    return strong_signal(number, side, session, tick, bar_ns=START, time_ns=START)
 
 
 async def quoted(world: Platform) -> None:

@@ -2,9 +2,9 @@
 
 They run in the order of the tables, what concerns the market first, then the account; the first that objects
 decides. How many orders come is looked at last, in `storms`. An order that only brings a position nearer to
-flat passes those that guard against new risk; an exit that came with an order is held up by a halt only, what
-the gateway itself places to take risk away by nothing; what flattens an account, by the hand that could lift
-a halt, is held up by all of the market's but that.
+flat passes those that guard against new risk. What the gateway itself sends to take risk away, an exit that a
+fill releases among it, is held up by nothing; to amend such an exit is a caller's doing, which a halt stops.
+What flattens an account, by the hand that could lift a halt, is held up by all of the market's but that.
 """
 
 from __future__ import annotations

@@ -120,7 +120,9 @@ class Engine:
 
     def set_limits(self, asked: SetLimits) -> list[LimitChange]:
         """Raises FxError NOT_FOUND `UNKNOWN_ACCOUNT`."""
-        return self._take(asked, limiting.set_limits)
+        changes = self._take(asked, limiting.set_limits)
+        stop_out.look(self, self.book.account(asked.account_id), asked.time_ns)
+        return changes
 
     def place(self, asked: PlaceOrder) -> Order:
         """As `placing.place`."""
@@ -272,9 +274,7 @@ class Engine:
 
     def roll_day(self, due: DayRolled) -> None:
         """A timer: a trading day begins for an account."""
-        rolled = self._take(due, opening.roll_day)
-        if self.live:
-            stop_out.look(self, rolled, due.time_ns)
+        stop_out.look(self, self._take(due, opening.roll_day), due.time_ns)
 
     # Margin and storms
 
@@ -341,7 +341,7 @@ class Engine:
 
     def _look_at(self, order: Order) -> None:
         """A fill may leave its account with less than its positions need."""
-        if self.live and order.fills:
+        if order.fills:
             stop_out.look(self, self.book.account(order.account_id), order.updated_ns)
 
     def _book_all(self, reports: Iterable[Report]) -> None:

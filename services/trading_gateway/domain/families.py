@@ -105,11 +105,13 @@ def anchor(child: Order, parent: Order) -> int | None:
 
 
 def _release(book: Book, held: Order, time_ns: int) -> None:
-    """Send a held order on its way for what its parent has filled, unless a check objects to it now."""
+    """Send a held order on its way for what its parent has filled, unless a check objects to it now. None
+    does to an exit: the position is there, and without it nothing would guard it.
+    """
     limit, stop = _anchored(held)
     terms = replace(held.terms, size=held.share, limit=limit, stop=stop)
     account = book.account(held.account_id)
-    case = situation(book, account, terms, _NO_FACTS, time_ns, besides=held.order_id)
+    case = situation(book, account, terms, _NO_FACTS, time_ns, besides=held.order_id, released=True)
     refused = checks.refusal(case)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)

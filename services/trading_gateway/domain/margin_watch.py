@@ -1,11 +1,11 @@
 """Margin call and stop-out: what an account's equity is to the margin that its positions hold.
 
-Looked at after every tick that can move the account, and after its fills and rolls. Below the margin call
-level the account is told, once, until it is a twentieth above it again, so that a price that plays round the
-level makes no storm. Below the stop-out level, first every working order that could add risk is withdrawn,
-then positions are closed at market, the largest loss first (by symbol and age where equal), one at a time,
-until the level is reached again. A position without a quote to trade on waits for one. A halt does not keep
-an account from it: it is there to stop new risk, and this takes risk away.
+Looked at after every tick that can move the account, and after its fills, rolls and changes of limits. Below
+the margin call level the account is told, once, until it is a twentieth above it again, so that a price that
+plays round the level makes no storm. Below the stop-out level, first every working order that could add risk
+is withdrawn, then positions are closed at market, the largest loss first (by symbol and age where equal), one
+at a time, until the level is reached again. A position without a quote to trade on waits for one. A halt does
+not keep an account from it: it is there to stop new risk, and this takes risk away.
 """
 
 from __future__ import annotations

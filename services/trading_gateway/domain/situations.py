@@ -57,9 +57,9 @@ class Situation:
     """Held for positions on the other side that an order on this one would not close."""
     reducing: bool
     protective: bool
-    """Takes back what an order has opened: nothing but a halt stops it."""
+    """An exit at work for what its parent has opened: to amend it, only a halt stands in the way."""
     forced: bool
-    """Placed by the gateway itself to take risk away, by a stop-out above all: nothing stops it."""
+    """The gateway itself takes risk away, by a stop-out or with the exits of a fill: nothing stops it."""
     held: bool
     """Waits for its parent's fills: where the market and the position are now says nothing yet."""
 
@@ -83,8 +83,11 @@ def situation(
     besides: str = "",
     origin: OrderOrigin = OrderOrigin.USER,
     held: bool = False,
+    released: bool = False,
 ) -> Situation:
-    """What the checks look at. `besides` names an order not to be counted as working (one being amended)."""
+    """What the checks look at. `besides` names an order not to be counted as working (one being amended);
+    `released`: its parent's fill sends it on its way.
+    """
     resting = book.adding(account.account_id, terms.symbol, terms.side)
     if besides:
         resting -= adds(book.order(besides))
@@ -120,7 +123,7 @@ def situation(
         opposite,
         terms.reduce_only or reduces(position, added),
         terms.reduce_only and bool(terms.parent_id) and not held,
-        terms.reduce_only and origin is OrderOrigin.RISK,
+        terms.reduce_only and (released or origin is OrderOrigin.RISK),
         held,
     )
 

@@ -1,5 +1,5 @@
-"""What a tick, a fill or a roll brings to an account: a margin call, and closing until it is above its
-stop-out level (`margin_watch` says when). Each step is an input of its own, and reaches the paper venue
+"""What a tick, a fill, a roll or a limit brings to an account: a margin call, and closing until it is above
+its stop-out level (`margin_watch` says when). Each step is an input of its own, and reaches the paper venue
 before the next tick does; a journal that is applied again has them, and nothing is looked at.
 """
 
@@ -24,6 +24,8 @@ def watch(engine: Engine, scope: str, symbol: str, time_ns: int) -> None:
 
 def look(engine: Engine, account: Account, time_ns: int) -> None:
     """Tell or close what an account has come to."""
+    if not engine.live:
+        return
     _, called, out = margin_watch.standing(engine.book, account)
     if called != account.margin_called:
         account = engine.margin_called(MarginCalled(time_ns, account.account_id, called))

@@ -277,14 +277,35 @@ def test_a_working_leg_can_be_amended_and_goes_on_following_its_entry() -> None:
     assert (now(floor, loss).stop, now(floor, loss).size) == (109_900, 10_000_00)
 
 
-def test_a_halt_holds_up_legs_too_and_says_so() -> None:
+@pytest.mark.parametrize("state", [TradingState.HALTED, TradingState.REDUCING])
+def test_a_position_that_an_entry_opens_in_a_halt_is_protected(state: TradingState) -> None:
     floor = open_floor(GOOD)
     parent = floor.buy("a", **WAITING, **BRACKET)
-    floor.engine.set_trading_state(SetTradingState(floor.now_ns, "demo", TradingState.HALTED, "enough"))
+    follower = floor.buy("b", type_=OrderType.LIMIT, limit="1.09000", after=parent.order_id)
+    floor.engine.set_trading_state(SetTradingState(floor.now_ns, "demo", state, "enough"))
+    floor.tick(TOUCHED, sizes=(1, 4_000))  # a part of the entry
+    assert {(leg.status, leg.size) for leg in legs(floor, parent)} == {(OrderStatus.ACCEPTED, 4_000_00)}
+    assert (now(floor, follower).status, now(floor, follower).reason) == (
+        OrderStatus.REJECTED,
+        f"TRADING_{state.name}",
+    )
+    floor.tick(TOUCHED)  # and the rest
+    profit, loss = legs(floor, parent)
+    assert {leg.size for leg in (profit, loss)} == {10_000_00}
+    floor.tick(("1.09890", "1.09900"))
+    assert now(floor, loss).status is OrderStatus.FILLED
+    assert floor.engine.book.position("demo", "EURUSD").flat
+    assert floor.account().trading_state is state
+
+
+def test_a_leg_that_is_at_work_is_not_amended_in_a_halt() -> None:
+    floor = open_floor(GOOD)
+    parent = floor.buy("a", **WAITING, **BRACKET)
     floor.tick(TOUCHED)
-    assert {(leg.status, leg.reason) for leg in legs(floor, parent)} == {
-        (OrderStatus.REJECTED, "TRADING_HALTED")
-    }
+    floor.engine.set_trading_state(SetTradingState(floor.now_ns, "demo", TradingState.HALTED, "enough"))
+    _, loss = legs(floor, parent)
+    with pytest.raises(FxError, match="TRADING_HALTED"):
+        floor.amend(loss, stop=loss.stop)
 
 
 @pytest.mark.parametrize(

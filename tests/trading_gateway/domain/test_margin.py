@@ -47,7 +47,7 @@ def floor_of(currency: str, *symbols: str, rules: Rules | None = None, deposit: 
     return floor
 
 
-def limit(floor: Floor, symbol: str = "", **limits: int) -> None:
+def limit(floor: Floor, symbol: str = "", **limits: int | None) -> None:
     settings = tuple(LimitSetting("demo", symbol, LimitName(name), value) for name, value in limits.items())
     floor.engine.set_limits(SetLimits(floor.now_ns, "demo", settings, "key:ada", "a test", START))
     floor.settle()
@@ -229,6 +229,33 @@ def test_a_fill_that_takes_the_account_below_its_stop_out_level_is_closed_at_onc
     limit(floor, margin_call=1_000_000, stop_out=1_000_000)  # both at the whole of the margin
     floor.buy("a", "10000")
     assert floor.engine.book.position("demo", "EURUSD").flat
+    assert len(told(floor, PositionStoppedOut)) == 1
+    same_again(floor)
+
+
+@pytest.mark.parametrize(
+    "limits", [{"leverage": 10}, {"margin_call": 2_000_000}], ids=["margin held", "level of the call"]
+)
+def test_a_limit_that_takes_the_account_below_a_level_is_told_with_it(limits: dict[str, int]) -> None:
+    """499 of equity, 366.30 of margin: enough until a tenth of 11,000 must be held, or twice the margin."""
+    floor = thin()
+    limit(floor, "", **limits)
+    (call,) = told(floor, MarginCallChanged)
+    assert isinstance(call, MarginCallChanged)
+    assert (call.raised, call.time_ns) == (True, floor.now_ns)
+    limit(floor, "", **dict.fromkeys(limits))
+    assert [
+        each.raised for each in told(floor, MarginCallChanged) if isinstance(each, MarginCallChanged)
+    ] == [True, False]
+    same_again(floor)
+
+
+def test_a_limit_that_takes_the_account_below_its_stop_out_level_closes_it_at_once() -> None:
+    floor = thin()
+    waiting = floor.buy("b", "1000", type_=OrderType.LIMIT, limit="1.09000")
+    limit(floor, "EURUSD", leverage=5)  # 2,200 USD of margin: 499 is less than half
+    assert floor.engine.book.position("demo", "EURUSD").flat
+    assert floor.engine.book.order(waiting.order_id).reason == "STOP_OUT"
     assert len(told(floor, PositionStoppedOut)) == 1
     same_again(floor)
 
