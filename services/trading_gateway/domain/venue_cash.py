@@ -42,8 +42,8 @@ def exact_balance(account: Account) -> Fraction:
 
 
 def move(book: Book, moved: CashMoved) -> Account:
-    """Book it, the first time. Raises FxError `UNKNOWN_ACCOUNT`, `VALIDATION_FAILED`, or for a currency that no
-    quote leads from.
+    """Book it, the first time. Raises FxError `UNKNOWN_ACCOUNT`, `VALIDATION_FAILED`, or for a currency that
+    no quote leads from.
     """
     account, exact = book.account(moved.account_id), amount_of(moved.amount)
     if book.cash_booked(moved.account_id, moved.transaction_id):

@@ -12,6 +12,7 @@ from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequen
 from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.trading_gateway.domain import links
 from services.trading_gateway.domain.changes import Changes
@@ -196,6 +197,7 @@ class VenueLink:
 
     async def _book(self, reports: Collection[Report], cursor: str | None = None) -> None:
         """Book reports, and the cursor that they lead to. Raises FxError for one that could not be booked."""
+        crash_point("venue.heard", *(type(each).__name__ for each in reports))
         ordered = {each.order_id for each in reports if not isinstance(each, CashMoved)}
         foreign = await self._adopt(each.order_id for each in reports if not isinstance(each, CashMoved))
         await self._adopt_cash([each for each in reports if isinstance(each, CashMoved)])
