@@ -26,6 +26,7 @@ POINTS = {
     "trading.stored": "the desk knows of the commit, and nobody else does; /<input>",
     "trading.before_venue": "requests are durable and the venue has not had them; /<request>",
     "trading.after_venue": "the venue has answered, and its answers are in memory only; /<request>",
+    "venue.heard": "a venue has told reports and none of them is applied; /<report>",
     "trading.settled": "what an input led to is stored, and its caller not told; /<input>",
     "outbox.before_publish": "an event is committed and not published",
     "bus.between_events": "of events published together some are stored and some are not",

@@ -55,6 +55,7 @@ HINTS: Mapping[str, str] = {
     "TRADING_REDUCING": "Trade again with `fxmesh resume`.",
     "TRAINING_DATA_TOO_SMALL": _BARS,
     "UNKNOWN_ACCOUNT": "See `fxmesh accounts`.",
+    "DIFFERENCE_CHANGED": "`fxmesh account ID` shows what differs now.",
     "UNKNOWN_VENUE": "FXMESH_TRADING_GATEWAY_SIMULATED_VENUE names one; without --venue it trades on paper.",
     "UNKNOWN_ALERT": "See `fxmesh alerts --all`.",
     "UNKNOWN_ENDPOINT": "See `fxmesh models`.",

@@ -21,6 +21,7 @@ from services.trading_gateway.config import Settings
 from services.trading_gateway.consumers import subscriptions
 from services.trading_gateway.handlers import (
     Accounts,
+    Adopting,
     Decisions,
     Desk,
     Flattening,
@@ -43,7 +44,9 @@ from services.trading_gateway.servicer import TradingServicer
 def open_venues(settings: Settings, folder: Path) -> dict[str, SimulatedVenue]:
     """Venues outside, by name."""
     name = settings.simulated_venue
-    return {name: SimulatedVenue(folder / f"{name}.venue.db", settings.conditions())} if name else {}
+    if not name:
+        return {}
+    return {name: SimulatedVenue(folder / f"{name}.venue.db", settings.conditions(), settings.funds())}
 
 
 def compose(settings: Settings, mesh: Mesh) -> Service:
@@ -111,6 +114,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
             limits,
             Progress(desk, trailing),
             Decisions(desk),
+            Adopting(desk, links),
             leaders,
         ),
         add_to_server=add_TradingServiceServicer_to_server,

@@ -63,6 +63,23 @@ def _known(symbols: tuple[str, ...]) -> tuple[str, ...]:
     return symbols
 
 
+def _funds(text: str) -> tuple[str, str, str]:
+    account, code, cash = text.split(":")
+    return account, code, cash
+
+
+def _funded(accounts: tuple[str, ...]) -> tuple[str, ...]:
+    for each in accounts:
+        if each.count(":") != 2:
+            raise ValueError(f"{each!r} is not NAME:CURRENCY:CASH")
+        account, code, cash = _funds(each)
+        if not _account(account):
+            raise ValueError(f"{each!r} names no account")
+        _currency(code)
+        _amount(cash)
+    return accounts
+
+
 def _financing(path: str) -> str:
     read_table(path)
     return path
@@ -166,6 +183,12 @@ class Settings(BaseSettings):
     on it goes through is what one at a broker would, under the conditions above. The file is this process's
     alone: not for several gateways. Empty: none.
     """
+    simulated_accounts: Annotated[CommaSeparated, AfterValidator(_funded)] = ()
+    """Accounts whose cash the simulated venue keeps, each NAME:CURRENCY:CASH, and what they begin with there:
+    open them with that deposit. Of others it tells orders and positions only.
+    """
+    simulated_financing: Share = "0"
+    """Largest annual rate, received or paid, that it finances their positions at each 17:00 New York."""
     venue_answer_seconds: float = Field(default=5.0, gt=0, le=60)
     """How long a venue outside may take to answer; after that the outcome is unknown."""
     venue_settle_seconds: float = Field(default=5.0, gt=0, le=600)
@@ -247,8 +270,13 @@ class Settings(BaseSettings):
             lost_ppm=int(Fraction(self.paper_lost) * PPM),
             unanswered_ppm=int(Fraction(self.paper_unanswered) * PPM),
             drop_ppm=int(Fraction(self.paper_disconnects) * PPM),
+            financing_ppm=int(Fraction(self.simulated_financing) * PPM),
             settle_ns=self.paper_settle_seconds * 1_000_000_000,
         )
+
+    def funds(self) -> list[tuple[str, str, str]]:
+        """Account, currency and cash of the accounts whose cash the simulated venue keeps."""
+        return [_funds(each) for each in self.simulated_accounts]
 
     def _policy(self) -> Policy:
         return Policy(

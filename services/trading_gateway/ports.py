@@ -92,6 +92,9 @@ class Store(Protocol):
     async def executions(self, order_id: str) -> Sequence[str]:
         """Execution ids of an order's fills."""
 
+    async def cash_booked(self, account_id: str, transaction_ids: Collection[str]) -> set[str]:
+        """Those of a venue's transactions of an account that were booked."""
+
     async def orders(self, query: OrderQuery) -> list[Order]:
         """A page of orders."""
 
@@ -287,9 +290,9 @@ class Venue(Protocol):
     id, and a change of it by id and revision.
 
     Requests return once the venue has them, and raise one of the four errors above and nothing else; what
-    comes of them is a report. The same request again does nothing new, however often it is sent. Reports may
-    come late, doubled, in any order, or not at all as long as `changes` has them. docs/venues.md says how to
-    write one.
+    comes of them is a report. So is cash that it moves by itself. The same request again does nothing new,
+    however often it is sent. Reports may come late, doubled, in any order, or not at all as long as `changes`
+    has them. docs/venues.md says how to write one.
     """
 
     async def submit(self, order: Order) -> None:

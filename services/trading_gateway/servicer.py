@@ -17,7 +17,15 @@ from services.runtime import context as call_context
 from services.runtime.leaders import Leaders
 from services.runtime.passing import answered_by_leader, streamed_by_leader
 from services.trading_gateway import wire
-from services.trading_gateway.handlers import Accounts, Decisions, Flattening, Orders, Progress, RiskLimits
+from services.trading_gateway.handlers import (
+    Accounts,
+    Adopting,
+    Decisions,
+    Flattening,
+    Orders,
+    Progress,
+    RiskLimits,
+)
 from services.trading_gateway.wire import decisions, requests
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -34,6 +42,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         limits: RiskLimits,
         progress: Progress,
         decisions: Decisions,
+        adopting: Adopting,
         leaders: Leaders[service_pb2_grpc.TradingServiceStub],
     ) -> None:
         self.leaders = leaders
@@ -43,6 +52,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         self._limits = limits
         self._progress = progress
         self._decisions = decisions
+        self._adopting = adopting
 
     @override
     @answered_by_leader
@@ -212,6 +222,21 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         self, request: pb.ReconcileAccountRequest, context: Context
     ) -> pb.ReconcileAccountResponse:
         return wire.reconciliation(await self._accounts.reconcile(request.account_id))
+
+    @override
+    @answered_by_leader
+    async def AdoptVenueFigure(
+        self, request: pb.AdoptVenueFigureRequest, context: Context
+    ) -> pb.AdoptVenueFigureResponse:
+        view = await self._adopting.adopt(
+            request.request_id,
+            request.account_id,
+            requests.difference(request.difference),
+            request.price,
+            request.reason,
+            call_context.principal.get().label,
+        )
+        return pb.AdoptVenueFigureResponse(account=wire.account(view))
 
     @override
     @answered_by_leader

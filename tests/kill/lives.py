@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 from unittest.mock import patch
 
@@ -39,12 +40,14 @@ from services.runtime.memory_registry import MemoryRegistry
 from services.runtime.mesh import Mesh
 from services.runtime.policy import service_policy
 from services.trading_gateway import compose as composition
+from services.trading_gateway.adapters import simulated_venue
 from services.trading_gateway.adapters.schema import Schema
 from tests.kill.inline import InlineStore, LoopClock, Stream, connect
 from tests.kill.load import PASSING, Load
 from tests.kill.market import LIVE, REPLAY, Analysis, Market
 from tests.kill.settings import SETTINGS
-from tests.kill.verdict import FILE, Books, judge, unpublished
+from tests.kill.venue import VENUE_FILE
+from tests.kill.verdict import FILE, Books, judge, unheard, unpublished
 from tests.kit.events import quiet_log
 from tests.kit.virtual_time import VirtualLoop
 
@@ -131,19 +134,20 @@ class Life:
             metrics=CollectorRegistry(),
             log=quiet_log(),
         )
-        stores: list[InlineStore] = []
+        self.stores: list[InlineStore] = []
+        """The gateway's, and that of its venue."""
 
-        def opened(_: str, path: Path, schema: Any, __: object) -> InlineStore:
-            stores.append(InlineStore.inline(path, schema))
-            return stores[0]
+        def opened(path: Path, schema: Any) -> InlineStore:
+            self.stores.append(InlineStore.inline(path, schema))
+            return self.stores[-1]
 
         with (
             patch.object(store, "_connect", connect),
-            patch.object(composition, "open_database", opened),
+            patch.object(composition, "open_database", lambda _, path, schema, __: opened(path, schema)),
+            patch.object(simulated_venue, "SqliteStore", SimpleNamespace(open=opened)),
             patch.object(composition, "Schema", lambda: ground.schema),
         ):
             self.service = composition.compose(SETTINGS, mesh)
-        (self.store,) = stores
         ground.channels.serve(self.service.add_to_server, self.service.servicer)
 
     async def live(self) -> None:
@@ -251,7 +255,8 @@ class Lives:
         await self._stop(life)
         if died:
             assert len(self.ground.stream.published) == published, "the dead publish"
-            await life.store.close()
+            for each in life.stores:
+                await each.close()
         else:
             await life.service.close()
         self._life = None
@@ -279,7 +284,7 @@ class Lives:
         """The next life begins with the file as it is now."""
         following = life.folder.parent / f"{int(life.folder.name) + 1}"
         following.mkdir()
-        for name in (FILE, f"{FILE}-wal"):
+        for name in (FILE, f"{FILE}-wal", VENUE_FILE, f"{VENUE_FILE}-wal"):
             with suppress(FileNotFoundError):
                 shutil.copyfile(life.folder / name, following / name)
         self.crashes.append(point)
@@ -309,7 +314,7 @@ class Lives:
                     return False
         except FxError:
             return False
-        return not life.bus.busy and not unpublished(life.folder / FILE)
+        return not (life.bus.busy or unpublished(life.folder / FILE) or unheard(life.folder))
 
     def _judge(self, folder: Path) -> list[str]:
         self.file, published = folder / FILE, self.ground.stream.published

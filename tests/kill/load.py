@@ -24,9 +24,15 @@ from tests.kill.market import LIVE, REPLAY, SPREAD, SYMBOLS, Feed
 from tests.kit.signals import strong_signal
 from tests.trading_gateway.kit import START
 
-TRADERS = ("demo", "pounds", "thin")
-ACCOUNTS = {"pounds": ("GBP", "50000"), "thin": ("USD", "200")}
-"""Opened by the operator, beside the one that is there from the start; the last comes to its stop-out."""
+TRADERS = ("demo", "pounds", "thin", "outside")
+ACCOUNTS = {
+    "pounds": ("GBP", "50000", "paper"),
+    "thin": ("USD", "200", "paper"),
+    "outside": ("USD", "50000", "far"),
+}
+"""Currency, deposit and venue. Opened by the operator, beside the one that is there from the start; `thin`
+comes to its stop-out.
+"""
 FINAL = (
     trading_pb2.ORDER_STATUS_FILLED,
     trading_pb2.ORDER_STATUS_CANCELLED,
@@ -151,9 +157,13 @@ class Load:
     async def _operate(self, caller: Caller) -> None:
         """Accounts, limits, auto-trading and the kill switch."""
         random = self._random("operator")
-        for account, (currency, deposit) in ACCOUNTS.items():
+        for account, (currency, deposit, venue) in ACCOUNTS.items():
             opening = pb.OpenAccountRequest(
-                request_id=f"open-{account}", account_id=account, currency=currency, deposit=deposit
+                request_id=f"open-{account}",
+                account_id=account,
+                currency=currency,
+                deposit=deposit,
+                venue=venue,
             )
             await self.ask(caller, "OpenAccount", opening)
         number = 0

@@ -34,7 +34,7 @@ from services.runtime.wiring import connect
 from tests.kill.load import PASSING, Load
 from tests.kill.market import LIVE, REPLAY, Analysis, Market
 from tests.kill.settings import SETTINGS
-from tests.kill.verdict import FILE, Books, Published, judge, unpublished
+from tests.kill.verdict import FILE, Books, Published, judge, unheard, unpublished
 from tests.kit.events import quiet_log
 from tests.kit.nats import NatsServer
 from tests.kit.service_process import ROOT, ServiceProcess, calling
@@ -122,7 +122,7 @@ class Town:
             "GRPC_VERBOSITY": "NONE",
             "PYTHONPATH": str(ROOT),
             **{
-                f"FXMESH_TRADING_GATEWAY_{name.upper()}": str(getattr(SETTINGS, name))
+                f"FXMESH_TRADING_GATEWAY_{name.upper()}": _text(getattr(SETTINGS, name))
                 for name in SETTINGS.model_fields_set
             },
         }
@@ -180,7 +180,8 @@ class Town:
                 return False
             if not self.load.read(session, progress.feeds):
                 return False
-        return not unpublished(self.folder / "trading" / FILE)
+        folder = self.folder / "trading"
+        return not (unpublished(folder / FILE) or unheard(folder))
 
     async def asked(self) -> list[str]:
         """What the gateway itself says of it: books proved, every key answered as before."""
@@ -209,6 +210,10 @@ class Town:
             return [each async for each in _messages(client.jetstream())]
         finally:
             await client.close()
+
+
+def _text(setting: object) -> str:
+    return ",".join(setting) if isinstance(setting, tuple) else str(setting)
 
 
 async def _serves(process: ServiceProcess) -> bool:

@@ -14,4 +14,10 @@ SETTINGS = Settings(
     paper_settle_seconds=2,
     max_orders_per_second=1,
     drift_reduces=True,
+    simulated_venue="far",
+    simulated_accounts=("outside:USD:50000",),
+    simulated_financing="0.2",
+    paper_disconnects="0.02",
+    venue_settle_seconds=2,
+    venue_audit_seconds=2,
 )

@@ -29,7 +29,16 @@ def test_a_life_can_end_at_every_point(tmp_path: Path) -> None:
     assert wrong == []
     assert lives.crashes == list(POINTS)
     kinds = {each.kind for each in Books(lives.file).journal}
-    assert kinds >= {"Executed", "Amended", "Trailed", "AskDue", "DayRolled", "SetLimits", "SetTradingState"}
+    assert kinds >= {
+        "Executed",
+        "Amended",
+        "Trailed",
+        "AskDue",
+        "DayRolled",
+        "SetLimits",
+        "SetTradingState",
+        "CashMoved",
+    }
     assert kinds >= {
         "SignalDecided",
         "SessionEnded",
@@ -44,7 +53,7 @@ def test_a_seed_gives_the_same_run_again(tmp_path: Path) -> None:
     runs: list[Lives] = []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
-        runs.append(run(tmp_path / name, 7, 8)[0])
+        runs.append(run(tmp_path / name, 7, 16)[0])
     one, two = runs
     assert one.crashes == two.crashes
     assert len(one.crashes) > 10

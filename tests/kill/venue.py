@@ -8,12 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
 from typing import Protocol
 
+import sqlalchemy as sa
+
+from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.changes import JournalEntry
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.replaying import parse
-from services.trading_gateway.domain.reports import Accepted, Amended, Ended, Executed
+from services.trading_gateway.domain.reports import Accepted, Amended, CashMoved, Ended, Executed
+from tests.kill.settings import SETTINGS
+
+(FUNDS,) = SETTINGS.funds()
+OUTSIDE = FUNDS[0]
+"""The account at the venue outside."""
+VENUE_FILE = f"{SETTINGS.simulated_venue}.venue.db"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,27 @@ class Held:
     filled: int = 0
     notional: int = 0
     ended: bool = False
+
+
+class TheirBooks:
+    """Cash at the venue outside, by its own file, which no gateway has to be asked for."""
+
+    def __init__(self, file: Path) -> None:
+        self.fills: set[str] = set()
+        self.moved: set[str] = set()
+        self.balance = Fraction(FUNDS[2])
+        engine = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
+        with engine.connect() as connection:
+            for kind, body in connection.execute(sa.text("SELECT kind, body FROM reports")):
+                if kind == "Executed":
+                    fill = plain.load(Executed, body)
+                    self.fills.add(fill.execution_id)
+                    self.balance += Fraction(fill.cash or "0")
+                elif kind == "CashMoved":
+                    moved = plain.load(CashMoved, body)
+                    self.moved.add(moved.transaction_id)
+                    self.balance += Fraction(moved.amount)
+        engine.dispose()
 
 
 class Venue(Protocol):

@@ -35,11 +35,13 @@ from services.trading_gateway.domain.inputs import (
 )
 from services.trading_gateway.domain.reconcile import reconcile
 from services.trading_gateway.domain.replaying import parse, replay
+from services.trading_gateway.domain.reports import CashMoved
 from services.trading_gateway.domain.transactions import Transaction, out_of_balance
 from services.trading_gateway.domain.values import OrderOrigin
+from services.trading_gateway.domain.venue_cash import exact_balance
 from services.trading_gateway.handlers.desk import Conduct
 from tests.kill.load import History
-from tests.kill.venue import PaperRecord, Venue, disagreements
+from tests.kill.venue import OUTSIDE, VENUE_FILE, PaperRecord, TheirBooks, Venue, disagreements
 
 FILE = "trading.db"
 SHOWN = 5
@@ -73,16 +75,28 @@ class Books:
             self.decisions = self._read(schema.decisions)
             self.signals = self._read(schema.signals)
             self.answers = self._read(schema.answers)
+            self.venue_cash = self._read(schema.venue_cash)
             bodies = sa.select(schema.transactions.c.body).order_by("account_id", "number")
             self.transactions = [plain.load(Transaction, each) for each in connection.scalars(bodies)]
             waiting = connection.execute(sa.text("SELECT type, payload FROM outbox ORDER BY position"))
             self.waiting = [message_class(type_).FromString(payload) for type_, payload in waiting]
             """Events that the next process will publish."""
         engine.dispose()
+        self.venue = TheirBooks(file.parent / VENUE_FILE)
 
     def _read(self, rows: Rows[Any]) -> list[Any]:
         statement = sa.select(rows.table).order_by(*rows.table.primary_key)
         return rows.read(self._connection, statement)
+
+
+def unheard(folder: Path) -> bool:
+    """True while the venue's file has what the gateway's has not."""
+    theirs, engine = TheirBooks(folder / VENUE_FILE), sa.create_engine(f"sqlite:///{folder / FILE}")
+    with engine.connect() as connection:
+        fills = set(connection.scalars(sa.text("SELECT execution_id FROM fills")))
+        moved = set(connection.scalars(sa.text("SELECT transaction_id FROM venue_cash")))
+    engine.dispose()
+    return not (theirs.fills <= fills and theirs.moved <= moved)
 
 
 def unpublished(file: Path) -> int:
@@ -109,6 +123,7 @@ def judge(
     again = replay(conduct.rules, conduct.policy, books.journal, ticks_of(batches)).take_changes()
     waiting = [_published(each) for each in books.waiting]
     wrong += [*_rows(books, again), *_events(again, [*published, *waiting]), *_accounts(books)]
+    wrong += _cash(books)
     record = PaperRecord(books.journal)
     wrong += [f"execution {each} was reported twice" for each in record.doubled]
     wrong += disagreements(venue or record, {each.order_id: each for each in books.orders})
@@ -199,6 +214,23 @@ def _accounts(books: Books) -> Iterator[str]:
                 yield f"{own}: {line.name} is booked {line.booked} and should be {line.recomputed}"
     for numbers in ([each.number for each in books.journal], sorted(each.number for each in books.orders)):
         yield from (f"{one} is followed by {two}" for one, two in pairwise([0, *numbers]) if two != one + 1)
+
+
+def _cash(books: Books) -> Iterator[str]:
+    """What the venue outside moved by itself is booked, once; its balance is that of the books, to its last
+    digit.
+    """
+    booked = Counter(each.transaction_id for each in books.venue_cash)
+    journal = Counter(
+        moved.transaction_id for moved in map(parse, books.journal) if isinstance(moved, CashMoved)
+    )
+    for key in sorted(books.venue.moved | booked.keys() | journal.keys()):
+        counts = (int(key in books.venue.moved), booked[key], journal[key])
+        if counts != (1, 1, 1):
+            yield f"cash {key} is at the venue, booked and journaled {counts} times"
+    for account in books.accounts:
+        if account.account_id == OUTSIDE and exact_balance(account) != books.venue.balance:
+            yield f"the venue's balance is {books.venue.balance}, the books' {exact_balance(account)}"
 
 
 def _promises(books: Books, history: History) -> Iterator[str]:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +28,11 @@ from services.cli.home import Home
 from services.cli.key_store import KeyStore
 from services.uploads import Announced
 
+VENUE = {
+    "FXMESH_TRADING_GATEWAY_SIMULATED_VENUE": "far",
+    "FXMESH_TRADING_GATEWAY_SIMULATED_ACCOUNTS": "twice-far:USD:1000",
+}
+"""A venue outside with an account of its own."""
 FXMESH = [sys.executable, "-m", "services.cli"]
 CHUNK = 128 * 1024
 
@@ -165,12 +170,16 @@ def _chunks(path: Path) -> list[bytes]:
     return [content[start : start + CHUNK] for start in range(0, len(content), CHUNK)]
 
 
-def started(home: Path, *options: str) -> LivePlatform:
-    """`fxmesh up --detach` in a folder; again when another program takes a port before it is bound."""
+def started(home: Path, *options: str, settings: Mapping[str, str] | None = None) -> LivePlatform:
+    """`fxmesh up --detach` in a folder; again when another program takes a port before it is bound.
+
+    `settings`: of services, as environment.
+    """
     said = ""
     for _ in range(3):
         up = subprocess.run(
             [*FXMESH, "up", "--detach", "--home", str(home), "--port-offset", "auto", "--json", *options],
+            env={**os.environ, **(settings or {})},
             capture_output=True,
             text=True,
             timeout=240,
@@ -193,7 +202,8 @@ def stopped(platform: LivePlatform) -> None:
 @pytest.fixture(scope="session")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LivePlatform]:
     """One platform for all tests that leave it whole."""
-    platform = started(tmp_path_factory.mktemp("platform"), "--symbols", "EURUSD,USDJPY,GBPUSD,EURGBP")
+    folder, symbols = tmp_path_factory.mktemp("platform"), "EURUSD,USDJPY,GBPUSD,EURGBP"
+    platform = started(folder, "--symbols", symbols, settings=VENUE)
     yield platform
     stopped(platform)
 

@@ -44,7 +44,9 @@ async def main(folder: Path) -> None:
     feed = market_data_config.Settings(symbols=("EURUSD", "USDJPY"), ticks_per_second=20, flush_seconds=0.05)
     compositions["market_data"] = partial(market_data_compose.compose, feed)
     # All seven share a loop, which on a busy machine may stand still for longer than a feed may be silent.
-    trading = trading_gateway_config.Settings(feed_stale_seconds=60)
+    trading = trading_gateway_config.Settings(
+        feed_stale_seconds=60, simulated_venue="far", simulated_accounts=("typed-far:USD:2000",)
+    )
     compositions["trading_gateway"] = partial(trading_gateway_compose.compose, trading)
     platform.compositions = lambda: compositions
     health = Health()

@@ -17,7 +17,7 @@ from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reports import (
     AmendRefused,
-    Report,
+    OrderReport,
 )
 from services.trading_gateway.domain.simulated import after
 from services.trading_gateway.domain.values import OrderStatus
@@ -30,7 +30,7 @@ class FaultyVenue(PaperVenue):
     def __init__(self, random: Random, doubled: float = 0.2) -> None:
         super().__init__(PERFECT)
         self.orders: dict[str, Order] = {}
-        self.waiting: list[Report] = []
+        self.waiting: list[OrderReport] = []
         self.quote: Quote | None = None
         self._random = random
         self._doubled = doubled
@@ -42,14 +42,16 @@ class FaultyVenue(PaperVenue):
         """Never by the engine's doing."""
         return False
 
-    def submit(self, order: Order, quote: Quote | None, time_ns: int, reducible: int) -> Iterator[Report]:
+    def submit(
+        self, order: Order, quote: Quote | None, time_ns: int, reducible: int
+    ) -> Iterator[OrderReport]:
         """By its id an order is taken once."""
         if order.order_id not in self.orders:
             self.orders[order.order_id] = order
             self._happened(order.order_id, self._paper.submit(order, self.quote, time_ns, self._free(order)))
         return iter(())
 
-    def withdraw(self, order: Order, time_ns: int) -> Iterator[Report]:
+    def withdraw(self, order: Order, time_ns: int) -> Iterator[OrderReport]:
         """One that is over is over."""
         own = self.orders.get(order.order_id)
         if own is not None and not own.final:
@@ -57,7 +59,7 @@ class FaultyVenue(PaperVenue):
             self._happened(order.order_id, [cancelled])
         return iter(())
 
-    def replace(self, order: Order, quote: Quote | None, time_ns: int) -> Iterator[Report]:
+    def replace(self, order: Order, quote: Quote | None, time_ns: int) -> Iterator[OrderReport]:
         """Against what it has filled itself."""
         own = self.orders[order.order_id]
         if own.final:
@@ -106,7 +108,7 @@ class FaultyVenue(PaperVenue):
         held = sum(each.side.sign * each.filled for each in self.orders.values())
         return abs(held) if held * order.side.sign < 0 else 0
 
-    def _happened(self, order_id: str, reports: Iterable[Report]) -> None:
+    def _happened(self, order_id: str, reports: Iterable[OrderReport]) -> None:
         for report in list(reports):
             self.orders[order_id] = after(self.orders[order_id], report)
             self.waiting.append(report)

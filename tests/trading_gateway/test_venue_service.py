@@ -96,3 +96,54 @@ async def test_a_venue_that_there_is_not_is_the_callers_fault(tmp_path: Path) ->
         with pytest.raises(FxError) as refused:
             await opened(world)
         assert (refused.value.kind, refused.value.reason) == (Kind.INVALID_ARGUMENT, "UNKNOWN_VENUE")
+
+
+def difference(symbol: str, theirs: str, ours: str) -> trading_pb2.VenueDifference:
+    return trading_pb2.VenueDifference(symbol=symbol, venue_figure=theirs, books_figure=ours)
+
+
+async def test_a_difference_is_shown_adopted_and_told(tmp_path: Path) -> None:
+    async with platform(tmp_path, settings(simulated_accounts=("outside:USD:100012.35",))) as world:
+        await quoted(world)
+        await opened(world)
+        while (await account(world)).venue_state != trading_pb2.VENUE_STATE_DIFFERS:
+            await until(lambda: True)
+        shown = (await account(world)).venue_differences
+        assert list(shown) == [difference("", "100012.35", "100000")]
+        stale = service_pb2.AdoptVenueFigureRequest(
+            request_id="r-1", account_id="outside", difference=difference("", "1", "2"), reason="opening"
+        )
+        with pytest.raises(FxError) as refused:
+            await world.stub.AdoptVenueFigure(stale)
+        assert (refused.value.kind, refused.value.reason) == (Kind.ABORTED, "DIFFERENCE_CHANGED")
+        asked = service_pb2.AdoptVenueFigureRequest(
+            request_id="r-2", account_id="outside", difference=shown[0], reason="opening"
+        )
+        adopted = (await world.stub.AdoptVenueFigure(asked)).account
+        assert (adopted.venue_state, adopted.balance, adopted.adjusted) == (AGREED, "100012.35", "12.35")
+        assert not adopted.venue_differences
+        assert (await world.stub.AdoptVenueFigure(asked)).account.adjusted == "12.35"
+        listed = await world.stub.ListTransactions(service_pb2.ListTransactionsRequest(account_id="outside"))
+        last = listed.transactions[-1]
+        assert last.kind == trading_pb2.TRANSACTION_KIND_ADJUSTMENT
+        assert last.detail.endswith(": opening")
+        assert last.detail.startswith("100012.35 at the venue for 100000 here, by ")
+        entries = await world.stub.ListLedgerEntries(
+            service_pb2.ListLedgerEntriesRequest(account_id="outside")
+        )
+        assert entries.entries[-1].kind == trading_pb2.LEDGER_KIND_ADJUSTMENT
+        assert entries.entries[-1].detail == last.detail
+        filled = await become(world, await placed(world, order("k1")), trading_pb2.ORDER_STATUS_FILLED)
+        assert filled.filled_size == "10000"
+        told = world.of(events_pb2.AccountChanged)
+        await until(lambda: any(each.account.adjusted == "12.35" for each in told))
+
+
+async def test_no_reason_no_adoption(tmp_path: Path) -> None:
+    async with platform(tmp_path) as world:
+        asked = service_pb2.AdoptVenueFigureRequest(
+            request_id="r-1", account_id="demo", difference=difference("", "1", "2")
+        )
+        with pytest.raises(FxError) as refused:
+            await world.stub.AdoptVenueFigure(asked)
+        assert (refused.value.kind, refused.value.reason) == (Kind.INVALID_ARGUMENT, "VALIDATION_FAILED")

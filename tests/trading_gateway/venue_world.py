@@ -13,9 +13,11 @@ from services.errors import FxError
 from services.market.ticks import TickBatch
 from services.runtime.clock import EventClock
 from services.trading_gateway.config import Settings
+from services.trading_gateway.domain import venue_cash
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.replaying import replay
-from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, VenueState
+from services.trading_gateway.domain.reports import CashMoved
+from services.trading_gateway.domain.values import CashKind, OrderStatus, OrderType, Side, VenueState
 from services.trading_gateway.handlers.orders import Change
 from tests.trading_gateway.domain.test_whole_runs import ticks_of
 from tests.trading_gateway.kit import START
@@ -25,7 +27,7 @@ from tests.venues.fault_venue import Faults, FaultVenue
 ACCOUNT = "outside"
 LIMIT = OrderType.LIMIT
 GENEROUS_S = 60.0
-TABLES = ("orders", "fills", "ledger", "transactions", "positions", "accounts", "venue_cursors")
+TABLES = ("venue_cash", "orders", "fills", "ledger", "transactions", "positions", "accounts", "venue_cursors")
 
 
 class VenueWorld(World):
@@ -125,6 +127,13 @@ class VenueWorld(World):
         self.desk.heard()
         return await self.place(key, Side.SELL, size, account=ACCOUNT)
 
+    async def cash(self, transaction_id: str, kind: CashKind, amount: str, symbol: str = "") -> CashMoved:
+        """The venue moves cash of the account by itself."""
+        time_ns = self.clock.now_ns()
+        moved = CashMoved(time_ns, ACCOUNT, transaction_id, kind, amount, "USD", symbol)
+        await self.far.move_cash(moved)
+        return moved
+
     async def amend(self, order: Order, limit: str) -> Order:
         """Another limit."""
         self.desk.heard()
@@ -161,6 +170,11 @@ class VenueWorld(World):
         held = {(each.account_id, each.symbol): each.size for each in self.far.books.holdings()}
         positions = [each for each in book.positions_of(ACCOUNT) if not each.flat]
         assert held == {(each.account_id, each.symbol): each.size for each in positions}
+        account = book.account(ACCOUNT)
+        assert dict(self.far.books.cash.balances) == {ACCOUNT: venue_cash.balance_text(account)}
+        told = [each.report for each in self.far.books.log if isinstance(each.report, CashMoved)]
+        journal = [each.kind for each in await self.store.journal(0, 1_000_000)]
+        assert journal.count("CashMoved") == len(told) == (await self.rows())["venue_cash"]
         proof = await self.accounts.reconcile(ACCOUNT)
         assert proof.reconciled, [each for each in proof.lines if not each.equal]
         await self._replays()
@@ -172,6 +186,10 @@ class VenueWorld(World):
         stored = await self.rows()
         assert {each.order_id: each for each in await self._orders()} == made.orders
         assert stored["fills"] == len(made.fills)
+        assert stored["venue_cash"] == len(made.venue_cash)
+        assert await self.store.transactions(ACCOUNT, 0) == [
+            each for each in made.transactions if each.account_id == ACCOUNT
+        ]
         assert {key: each.cursor for key, each in made.cursors.items()} == self.desk.engine.book.cursors
         for account_id, account in made.accounts.items():
             assert self.desk.engine.book.accounts[account_id] == account

@@ -14,7 +14,7 @@ from random import Random
 from services.trading_gateway.domain.conditions import PERFECT, Conditions
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.reports import Report
+from services.trading_gateway.domain.reports import CashMoved, Report
 from services.trading_gateway.domain.simulated import SimulatedBooks, Step
 from services.trading_gateway.domain.venue_views import Heard, Snapshot, VenueOrder
 from services.trading_gateway.ports import (
@@ -26,7 +26,7 @@ from services.trading_gateway.ports import (
     VenueNotice,
     VenueRefusedError,
 )
-from tests.venues.subjects import quote
+from tests.venues.subjects import FUNDS, quote
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,7 @@ class FaultVenue:
         self.venue = self
         self.faults = faults
         self.books = SimulatedBooks(conditions)
+        self.books.cash.fund(*FUNDS)
         self.sent: list[tuple[str, str]] = []
         """(what, order id) of every request that arrived."""
         self._random = random
@@ -79,6 +80,10 @@ class FaultVenue:
     async def quote(self, of: Quote) -> None:
         """Of any symbol."""
         self._happened(self.books.quote(of))
+
+    async def move_cash(self, moved: CashMoved) -> None:
+        """It moves cash by itself."""
+        self._happened(self.books.move_cash(moved))
 
     async def drop(self) -> None:
         """The session ends; what waited to be told is never told."""

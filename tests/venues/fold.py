@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from services.trading_gateway.domain.orders import Order, executed
-from services.trading_gateway.domain.reports import Executed, Report
+from services.trading_gateway.domain.reports import CashMoved, Executed, Report
 from services.trading_gateway.domain.simulated import after
 from services.trading_gateway.domain.venue_views import Holding
 
@@ -17,15 +17,21 @@ class Fold:
 
     orders: dict[str, Order]
     executions: set[tuple[str, str]] = field(default_factory=set)
+    cash: dict[tuple[str, str], str] = field(default_factory=dict)
+    """What each fill and each transaction of its own moved, by account and id."""
 
     def take(self, reports: Iterable[Report]) -> Fold:
         """Itself after the reports."""
         for report in reports:
+            if isinstance(report, CashMoved):
+                self.cash[report.account_id, report.transaction_id] = report.amount
+                continue
             order = self.orders[report.order_id]
             if isinstance(report, Executed):
                 key = report.order_id, report.execution_id
                 if key not in self.executions:
                     self.executions.add(key)
+                    self.cash[order.account_id, "-".join(key)] = report.cash or "0"
                     self.orders[report.order_id] = executed(order, report.size, report.price, report.time_ns)
             else:
                 self.orders[report.order_id] = after(order, report)

@@ -103,7 +103,7 @@ def oanda_snapshot(response: Fields, account_id: str) -> Snapshot:
         cursor=response["lastTransactionID"],
         orders=tuple(oanda_order(each, account_id) for each in account["orders"]),
         holdings=oanda_holdings(account["positions"], account_id),
-        balances=((account_id, int(Decimal(account["balance"]).scaleb(2))),),
+        balances=((account_id, account["balance"]),),
     )
 
 

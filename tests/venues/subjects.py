@@ -12,20 +12,24 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from services.market.instruments import instrument
 from services.trading_gateway.adapters.simulated_venue import SimulatedVenue
 from services.trading_gateway.domain.conditions import PERFECT, Conditions
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.orders import Amendment, Order, Terms, amendment_asked, changed
 from services.trading_gateway.domain.placing import terms_key
-from services.trading_gateway.domain.reports import Report
+from services.trading_gateway.domain.reports import CashMoved, Report
 from services.trading_gateway.domain.terms import Typed, terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, Side
+from services.trading_gateway.domain.venue_views import Heard
 from services.trading_gateway.ports import SessionClosed, SessionOpened, Venue, VenueNotice
 from tests.trading_gateway.kit import SECOND, START, raw
 
 GENEROUS_S = 30.0
 ACCOUNT = "outside"
+FUNDS = (ACCOUNT, "USD", "1000000")
+"""What the account has at the venue before anything happens."""
 
 
 class Subject(Protocol):
@@ -37,6 +41,9 @@ class Subject(Protocol):
 
     async def market(self, bid: str, ask: str, size: int | None = None) -> None:
         """The next quote of EURUSD, a second after the last; `size` whole units on both sides."""
+
+    async def move_cash(self, moved: CashMoved) -> None:
+        """The venue moves cash of `ACCOUNT` by itself."""
 
     async def drop(self) -> None:
         """End the session from the venue's side."""
@@ -55,7 +62,7 @@ class Simulated:
         self._path = folder / "sim.venue.db"
         self._conditions = conditions
         self._quotes = 0
-        self.venue = SimulatedVenue(self._path, conditions)
+        self.venue = SimulatedVenue(self._path, conditions, [FUNDS])
 
     async def open(self) -> Simulated:
         await self.venue.open()
@@ -65,12 +72,15 @@ class Simulated:
         self._quotes += 1
         await self.venue.quote(quote(self._quotes, bid, ask, size))
 
+    async def move_cash(self, moved: CashMoved) -> None:
+        await self.venue.move_cash(moved)
+
     async def drop(self) -> None:
         self.venue.drop()
 
     async def restart(self) -> None:
         await self.venue.close()
-        self.venue = SimulatedVenue(self._path, self._conditions)
+        self.venue = SimulatedVenue(self._path, self._conditions, [FUNDS])
         await self.venue.open()
 
     async def close(self) -> None:
@@ -166,3 +176,20 @@ class Session:
                     self.reports.append(notice)
             async with self._came:
                 self._came.notify_all()
+
+
+async def session(subject: Subject, cursor: str = "") -> Session:
+    return await Session(subject.venue.reports(cursor)).opened()
+
+
+async def history(subject: Subject, cursor: str = "") -> Heard:
+    """All reports after a cursor, page by page."""
+    reports: list[Report] = []
+    while (page := await subject.venue.changes(cursor)).cursor != cursor:
+        reports += page.reports
+        cursor = page.cursor
+    return Heard(tuple(reports), cursor)
+
+
+def price(raw: int) -> str:
+    return instrument("EURUSD").price_text(raw)

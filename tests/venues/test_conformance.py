@@ -1,18 +1,16 @@
-"""What any venue behind the port has to do; run against each subject.
+"""What any venue behind the port has to do with orders; run against each subject of `conftest.py`.
 
-A new venue is a new entry of `SUBJECTS`. The gateway relies on every line of this, and on nothing else.
+The gateway relies on every line of this and of `test_cash.py`, and on nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
 import pytest
-import pytest_asyncio
 
-from services.market.instruments import instrument
 from services.trading_gateway.domain.conditions import Conditions
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reports import (
@@ -22,53 +20,29 @@ from services.trading_gateway.domain.reports import (
     CancelRefused,
     Ended,
     Executed,
+    OrderReport,
     Report,
 )
 from services.trading_gateway.domain.values import OrderStatus, Side
-from services.trading_gateway.domain.venue_views import Heard
 from services.trading_gateway.ports import (
     KeyTakenError,
     NotSentError,
     OutcomeUnknownError,
     VenueRefusedError,
 )
-from tests.venues.fault_venue import Faults, FaultVenue
 from tests.venues.fold import fold
-from tests.venues.subjects import ACCOUNT, Session, Simulated, Subject, amended, asked, cancelling
-
-
-async def _simulated(folder: Path) -> Subject:
-    return await Simulated(folder).open()
-
-
-async def _harsh(folder: Path) -> Subject:
-    """Parts, slippage, latency: what may be heard of an order is no less ordered for it."""
-    conditions = Conditions(seed=5, slippage_ticks=3, partial_ppm=500_000)
-    return await Simulated(folder, conditions).open()
-
-
-async def _faulty(folder: Path) -> Subject:
-    """Reports late, doubled and in any order; what it answers when it is asked is true."""
-    return FaultVenue(Random(11), Faults(doubled=0.5, late=0.5, shuffled=0.7))
-
-
-SUBJECTS: dict[str, Callable[[Path], Awaitable[Subject]]] = {
-    "simulated": _simulated,
-    "harsh": _harsh,
-    "faulty": _faulty,
-}
-
-
-@pytest_asyncio.fixture(params=sorted(SUBJECTS))
-async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Subject]:
-    made = await SUBJECTS[request.param](tmp_path)
-    await made.market("1.10000", "1.10010")
-    yield made
-    await made.close()
-
-
-async def session(subject: Subject, cursor: str = "") -> Session:
-    return await Session(subject.venue.reports(cursor)).opened()
+from tests.venues.subjects import (
+    ACCOUNT,
+    Session,
+    Simulated,
+    Subject,
+    amended,
+    asked,
+    cancelling,
+    history,
+    price,
+    session,
+)
 
 
 def executions(reports: list[Report], order: Order) -> dict[str, int]:
@@ -84,12 +58,8 @@ def filled(reports: list[Report], order: Order) -> int:
     return sum(executions(reports, order).values())
 
 
-def of(kind: type[Report], order: Order) -> Callable[[list[Report]], bool]:
+def of(kind: type[OrderReport], order: Order) -> Callable[[list[Report]], bool]:
     return lambda reports: any(isinstance(each, kind) and each.order_id == order.order_id for each in reports)
-
-
-def price(raw: int) -> str:
-    return instrument("EURUSD").price_text(raw)
 
 
 async def until_filled(subject: Subject, order: Order, size: int | None = None) -> None:
@@ -102,16 +72,9 @@ async def until_filled(subject: Subject, order: Order, size: int | None = None) 
     raise AssertionError("it never filled")
 
 
-async def history(subject: Subject, cursor: str = "") -> Heard:
-    """All reports after a cursor, page by page."""
-    reports: list[Report] = []
-    while (page := await subject.venue.changes(cursor)).cursor != cursor:
-        reports += page.reports
-        cursor = page.cursor
-    return Heard(tuple(reports), cursor)
-
-
-async def submit(subject: Subject, order: Order, listener: Session, kind: type[Report] = Accepted) -> Order:
+async def submit(
+    subject: Subject, order: Order, listener: Session, kind: type[OrderReport] = Accepted
+) -> Order:
     await subject.venue.submit(order)
     await listener.until(of(kind, order))
     return order

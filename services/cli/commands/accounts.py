@@ -1,4 +1,4 @@
-"""`account`, `accounts` (open, auto-trade), `ledger`, `risk`, `halt`, `resume`, `flatten`."""
+"""`account`, `accounts` (open, auto-trade, adopt), `ledger`, `risk`, `halt`, `resume`, `flatten`."""
 
 from __future__ import annotations
 
@@ -65,6 +65,15 @@ def register(app: typer.Typer) -> None:
             "fxmesh accounts auto-trade demo off --symbol USDJPY --reason 'intervention'",
         ),
     )(auto_trade)
+    group.command(
+        "adopt",
+        epilog=output.examples(
+            "fxmesh account mine   # what differs",
+            "fxmesh accounts adopt mine balance --venue-figure 1012.5 --books-figure 1000 --reason interest",
+            "fxmesh accounts adopt mine EURUSD --venue-figure 0 --books-figure 10000 --price 1.1005 "
+            "--reason 'closed by telephone'",
+        ),
+    )(adopt)
     app.add_typer(group, name="accounts")
     app.command(epilog=output.examples("fxmesh ledger", "fxmesh ledger demo --postings -n 5"))(ledger)
     app.command(
@@ -166,6 +175,33 @@ def auto_trade(
     on = switch is Switch.ON
     Caller(home, address, json).run(
         lambda link: requests.set_auto_trade(link, account_id, on, symbol, reason, request_id)
+    )
+
+
+def adopt(
+    account_id: NewIdArgument,
+    what: Annotated[str, typer.Argument(metavar="balance|SYMBOL", help="Whose figure differs.")],
+    venue_figure: Annotated[str, typer.Option("--venue-figure", metavar="N", help="As shown, at the venue.")],
+    books_figure: Annotated[str, typer.Option("--books-figure", metavar="N", help="As shown, in the books.")],
+    reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.")],
+    price: Annotated[
+        str, typer.Option("--price", metavar="PRICE", help="Of a position: what the units were traded at.")
+    ] = "",
+    request_id: RequestIdOption = "",
+    home: HomeOption = DEFAULT_HOME,
+    address: AddressOption = None,
+    json: JsonOption = False,
+) -> None:
+    """Take a venue's figure for one that differs, by a posting of the difference.
+
+    `fxmesh account ID` shows what differs. It is refused when other figures differ by now. Who did it and why
+    stays: `fxmesh ledger ID`.
+    """
+    from services.cli.requests import adopting as requests
+
+    difference = (what, venue_figure, books_figure)
+    Caller(home, address, json).run(
+        lambda link: requests.adopt(link, account_id, difference, price, reason, request_id)
     )
 
 

@@ -32,7 +32,7 @@ async def account(link: Link, account_id: str, reconcile: bool) -> ExitCode | No
     answer = await link.trading.GetAccount(pb.GetAccountRequest(account_id=account_id))
     about = about_account(answer.account)
     if not reconcile:
-        link.out.answer(answer, about)
+        link.out.answer(answer, about, *differences(answer.account))
         return None
     books = await link.trading.ReconcileAccount(pb.ReconcileAccountRequest(account_id=account_id))
     rows = [
@@ -211,6 +211,11 @@ def _auto(account: trading.Account) -> str:
     return f"on{but}" if account.auto_trade else "off"
 
 
+def _moved(amount: str) -> str:
+    """Nothing where nothing moved: most accounts have neither."""
+    return amount if amount.strip("0.") else ""
+
+
 def about_account(account: trading.Account) -> Table:
     """One account, a figure a row."""
     return pairs(
@@ -222,6 +227,8 @@ def about_account(account: trading.Account) -> Table:
             ("realised", account.realised_profit),
             ("commission", account.commission_paid),
             ("financing", account.financing),
+            ("transferred", _moved(account.transferred)),
+            ("adjusted", _moved(account.adjusted)),
             ("margin used", account.margin_used),
             ("available", account.margin_available),
             ("level", _level(account)),
@@ -235,6 +242,15 @@ def about_account(account: trading.Account) -> Table:
             ("updated", clock(account.updated_at)),
         ]
     )
+
+
+def differences(account: trading.Account) -> list[Table]:
+    """What `fxmesh accounts adopt` settles; nothing where nothing differs."""
+    rows = [
+        (each.symbol or "balance", each.venue_figure, each.books_figure) for each in account.venue_differences
+    ]
+    headers = ("DIFFERS", "AT THE VENUE", "IN THE BOOKS")
+    return [Table(headers, rows, right=headers[1:])] if rows else []
 
 
 def account_table(accounts: Sequence[trading.Account]) -> Table:

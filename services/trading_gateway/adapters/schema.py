@@ -14,6 +14,7 @@ from services.trading_gateway.domain.changes import (
     Decision,
     JournalEntry,
     SignalNote,
+    VenueCash,
     VenueCursor,
 )
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
@@ -41,6 +42,7 @@ class Schema:
         self.decisions = Rows(Decision, "decisions", ("signal_id", "account_id"), metadata)
         self.signals = Rows(SignalNote, "signals", ("signal_id",), metadata, arriving=True)
         self.cursors = Rows(VenueCursor, "venue_cursors", ("venue",), metadata)
+        self.venue_cash = Rows(VenueCash, "venue_cash", ("account_id", "transaction_id"), metadata)
         # What is never searched: JSON of the value beside its key.
         self.sessions = sa.Table(
             "sessions",

@@ -7,8 +7,9 @@ Its conditions decide which orders never arrive, which answers never come and wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Iterable
 from pathlib import Path
+from typing import TypeAlias
 
 import sqlalchemy as sa
 
@@ -19,7 +20,7 @@ from services.trading_gateway.domain import reports as kinds
 from services.trading_gateway.domain.conditions import Conditions, Fate
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.reports import Accepted, Report
+from services.trading_gateway.domain.reports import Accepted, CashMoved, Report
 from services.trading_gateway.domain.simulated import Kept, Logged, SimulatedBooks, Step
 from services.trading_gateway.domain.venue_views import Heard, Snapshot, VenueOrder
 from services.trading_gateway.ports import (
@@ -31,6 +32,9 @@ from services.trading_gateway.ports import (
     VenueNotice,
     VenueRefusedError,
 )
+
+Funds: TypeAlias = tuple[str, str, str]
+"""Account, currency, cash."""
 
 
 class VenueTables:
@@ -56,7 +60,9 @@ class VenueTables:
 class SimulatedVenue:
     """The Venue port on one file. `open` before anything else."""
 
-    def __init__(self, path: Path, conditions: Conditions) -> None:
+    def __init__(self, path: Path, conditions: Conditions, funds: Iterable[Funds] = ()) -> None:
+        """`funds`: the accounts whose cash it keeps, and what they began with."""
+        self._funds = tuple(funds)
         self._tables = VenueTables()
         self._database = SqliteStore.open(path, self._tables.metadata)
         self._conditions = conditions
@@ -89,6 +95,11 @@ class SimulatedVenue:
         """A quote of its market: what works may fill."""
         async with self._writing:
             await self._keep(self.books.quote(quote))
+
+    async def move_cash(self, moved: CashMoved) -> None:
+        """It moves cash by itself."""
+        async with self._writing:
+            await self._keep(self.books.move_cash(moved))
 
     # The port
 
@@ -129,7 +140,7 @@ class SimulatedVenue:
             return self.books.order(order_id)
 
     async def snapshot(self) -> Snapshot:
-        """As the port says; a simulated venue tells no cash."""
+        """As the port says; it tells cash of the accounts whose cash it keeps."""
         self._require_session()
         async with self._writing:
             return self.books.snapshot()
@@ -171,8 +182,7 @@ class SimulatedVenue:
         return self._books
 
     def _withheld(self, report: Report) -> bool:
-        unanswered = self._conditions.fate(report.order_id) is Fate.UNANSWERED
-        return unanswered and isinstance(report, Accepted)
+        return isinstance(report, Accepted) and self._conditions.fate(report.order_id) is Fate.UNANSWERED
 
     def _require_session(self) -> None:
         if self._session is None:
@@ -224,4 +234,7 @@ class SimulatedVenue:
             Logged(row.number, plain.load(getattr(kinds, row.kind), row.body))
             for row in connection.execute(sa.select(reports).order_by(reports.c.number))
         ]
-        return SimulatedBooks(self._conditions, kept, log)
+        books = SimulatedBooks(self._conditions, kept, log)
+        for each in self._funds:
+            books.cash.fund(*each)
+        return books

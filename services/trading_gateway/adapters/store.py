@@ -88,6 +88,14 @@ class TradingStore:
         fills = sa.select(table).where(table.c.order_id == order_id).order_by(table.c.number)
         return [each.execution_id for each in await self._read(self._schema.fills, fills)]
 
+    async def cash_booked(self, account_id: str, transaction_ids: Collection[str]) -> set[str]:
+        """Those of a venue's transactions that were booked."""
+        table = self._schema.venue_cash.table
+        known = sa.select(table).where(
+            table.c.account_id == account_id, table.c.transaction_id.in_(transaction_ids)
+        )
+        return {each.transaction_id for each in await self._read(self._schema.venue_cash, known)}
+
     async def orders(self, query: OrderQuery) -> list[Order]:
         """A page of orders, newest first."""
         columns = self._schema.orders.table.c
@@ -216,6 +224,7 @@ class TradingStore:
         self._write_transactions(connection, changes.transactions)
         schema.limits.put(connection, changes.limits.values())
         schema.cursors.put(connection, changes.cursors.values())
+        schema.venue_cash.add(connection, changes.venue_cash)
         schema.limit_changes.add(connection, changes.limit_changes)
         schema.decisions.add(connection, changes.decisions)
         schema.signals.put(connection, changes.signals.values())

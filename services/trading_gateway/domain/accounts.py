@@ -59,6 +59,16 @@ class Account:
     """What differs, or what is waited for."""
     mode: PositionMode = PositionMode.NETTING
     """Chosen when it is opened, for good."""
+    transferred: int = 0
+    """Paid in at its venue since it was opened, below zero paid out."""
+    adjusted: int = 0
+    """Received by adjustments, its venue's and those that adopted its venue's figure; below zero paid."""
+    fraction: str = "0"
+    """Exact text of what its venue told of cash beyond `balance`: less than a minor unit either way."""
+    venue_differences: tuple[tuple[str, str, str], ...] = ()
+    """(symbol or "" for the balance, figure at the venue, figure here) of the differences that `venue_detail`
+    tells and that one may adopt.
+    """
 
     @property
     def on_paper(self) -> bool:

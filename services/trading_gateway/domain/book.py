@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from services.errors import FxError, Kind
 from services.trading_gateway.domain import valuation
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Account, Standing
-from services.trading_gateway.domain.changes import Changes, Request, VenueCursor
+from services.trading_gateway.domain.changes import Changes, Request, VenueCash, VenueCursor
 from services.trading_gateway.domain.events import AccountChanged, Event, OrderChanged, OrderStep
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.holdings import Holdings
@@ -97,6 +97,8 @@ class Book:
         for of, execution in saved.executions:
             self._executions.setdefault(of, set()).add(execution)
         self._finished: OrderedDict[str, None] = OrderedDict()
+        self._cash: OrderedDict[tuple[str, str], None] = OrderedDict()
+        """Venues' transactions that were booked, of those lately heard: the store knows them all."""
         self._placed: dict[str, deque[int]] = {}
         for account_id, time_ns in saved.placed:
             self.count_placed(account_id, time_ns)
@@ -176,6 +178,8 @@ class Book:
             oldest, _ = self._finished.popitem(last=False)
             self.orders.pop(oldest, None)
             self._executions.pop(oldest, None)
+        while len(self._cash) > keep:
+            self._cash.popitem(last=False)
 
     def lane(self, scope: str, symbol: str) -> dict[str, Order]:
         """Orders of one market that are not over, by id, in the order of placing."""
@@ -260,6 +264,20 @@ class Book:
     def note_booked(self, of: str, execution_id: str) -> None:
         """The execution has its effect in this step."""
         self._executions.setdefault(of, set()).add(execution_id)
+
+    def cash_booked(self, account_id: str, transaction_id: str) -> bool:
+        """True when that transaction of an account's venue has had its effect."""
+        return (account_id, transaction_id) in self._cash
+
+    def note_cash(self, account_id: str, transaction_id: str) -> None:
+        """The transaction has its effect in this step."""
+        self.adopt_cash(account_id, transaction_id)
+        self.changes.venue_cash.append(VenueCash(account_id, transaction_id))
+
+    def adopt_cash(self, account_id: str, transaction_id: str) -> None:
+        """The store says that a venue's transaction was booked; it may come again."""
+        self._cash[account_id, transaction_id] = None
+        self._cash.move_to_end((account_id, transaction_id))
 
     def next_fill_number(self) -> int:
         """1, 2, 3 …"""

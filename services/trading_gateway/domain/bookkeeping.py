@@ -18,8 +18,11 @@ from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.transactions import (
+    ADJUSTMENT,
     CASH,
+    COMMISSION,
     CONVERSION,
+    FINANCING,
     FUNDING,
     ROUNDING,
     Posting,
@@ -42,6 +45,8 @@ class Occasion:
     time_ns: int
     execution_id: str = ""
     detail: str = ""
+    note: str = ""
+    """Stays with the transaction, whether or not cash moves."""
 
 
 def deposit(book: Book, account: Account, amount: int, time_ns: int) -> Account:
@@ -91,13 +96,37 @@ def charge(
     sign: int,
     occasion: Occasion,
 ) -> Account:
-    """The account after `sign` × a conversion: commission or financing, each with its ledger account."""
+    """The account after `sign` × a conversion: of commission or financing, each with its ledger account, or
+    of anything that a venue moved in another currency.
+    """
     source = _source(conversion, sign)
     account = _entered(book, account, kind, sign * conversion.money.raw, source, occasion, conversion)
-    lines = _settlement(kind.value, conversion, sign)
+    lines = _settlement(_COUNTERS[kind], conversion, sign)
     return _written(
         book, account, TransactionKind(kind.value), account.ledger_entries, occasion, lines, conversion
     )
+
+
+def told(book: Book, account: Account, kind: LedgerKind, exact: Fraction, occasion: Occasion) -> Account:
+    """The account after cash that its venue told of, in the account currency at whatever scale it keeps.
+
+    What no minor unit holds is carried to the next such posting, so that the balance is always the venue's,
+    rounded half-even. Where cash moves by less than that, there is no entry.
+    """
+    unit = 10 ** currency(account.currency).digits
+    due = Fraction(account.fraction) + exact
+    raw = round_fraction(due * unit)
+    posted, entry = Fraction(raw, unit), 0
+    if raw:
+        account = _entered(book, account, kind, raw, exact_text(exact), occasion)
+        entry = account.ledger_entries
+    lines = [
+        (_COUNTERS[kind], account.currency, -exact),
+        (CASH, account.currency, posted),
+        (ROUNDING, account.currency, exact - posted),
+    ]
+    account = replace(account, fraction=exact_text(due - posted))
+    return _written(book, account, TransactionKind(kind.value), entry, occasion, lines, is_told=True)
 
 
 def finely(raw: Fraction, digits: int, code: str) -> ExactAmount:
@@ -107,6 +136,13 @@ def finely(raw: Fraction, digits: int, code: str) -> ExactAmount:
     return ExactAmount(round_fraction(raw * 10**_FINER), digits + _FINER, code)
 
 
+_COUNTERS = {
+    LedgerKind.COMMISSION: COMMISSION,
+    LedgerKind.FINANCING: FINANCING,
+    LedgerKind.TRANSFER: FUNDING,
+    LedgerKind.ADJUSTMENT: ADJUSTMENT,
+}
+"""The ledger account on the other side of cash."""
 _FINER = 12
 _Line = tuple[str, str, Fraction]
 
@@ -167,6 +203,8 @@ def _written(
     occasion: Occasion,
     lines: list[_Line],
     conversion: Conversion | None = None,
+    *,
+    is_told: bool = False,
 ) -> Account:
     """The account with one more transaction; lines of nothing are left out."""
     transaction = Transaction(
@@ -178,6 +216,8 @@ def _written(
         time_ns=occasion.time_ns,
         postings=tuple(Posting(name, code, exact_text(amount)) for name, code, amount in lines if amount),
         legs=() if conversion is None else conversion.legs,
+        told=is_told,
+        detail=occasion.note,
     )
     book.changes.transactions.append(transaction)
     return replace(account, transactions=transaction.number)

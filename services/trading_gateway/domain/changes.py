@@ -112,6 +112,14 @@ class VenueCursor:
     cursor: str
 
 
+@dataclass(frozen=True, slots=True)
+class VenueCash:
+    """A venue's transaction was booked: never again."""
+
+    account_id: str
+    transaction_id: str
+
+
 @dataclass(slots=True)
 class Changes:
     """Rows by key, the last value wins; lists in the order of events. `requests` leave after the commit."""
@@ -129,6 +137,7 @@ class Changes:
     sessions: dict[str, Session] = field(default_factory=dict)
     feeds: dict[tuple[str, str], FeedState] = field(default_factory=dict)
     cursors: dict[str, VenueCursor] = field(default_factory=dict)
+    venue_cash: list[VenueCash] = field(default_factory=list)
     limits: dict[tuple[str, str, LimitName], LimitSetting] = field(default_factory=dict)
     limit_changes: list[LimitChange] = field(default_factory=list)
     decisions: list[Decision] = field(default_factory=list)

@@ -39,6 +39,8 @@ class Conditions:
     unanswered_ppm: int = 0
     drop_ppm: int = 0
     """Requests after which the session with a simulated venue ends; the paper venue inside has none."""
+    financing_ppm: int = 0
+    """Largest annual rate, paid or received, at which a simulated venue finances a position overnight."""
     settle_ns: int = 5_000_000_000
     """Market time after which a venue that did not answer is asked, and its word taken."""
 
@@ -60,6 +62,11 @@ class Conditions:
     def slippage(self, order_id: str, number: int) -> int:
         """Ticks by which the `number`-th fill of an order is worse."""
         return self._draw("slip", order_id, number) % (self.slippage_ticks + 1) if self.slippage_ticks else 0
+
+    def overnight_ppm(self, account_id: str, symbol: str, day: str) -> int:
+        """Annual rate of a position at a roll, below zero where its holder pays."""
+        most = self.financing_ppm
+        return self._draw("financing", account_id, symbol, day) % (2 * most + 1) - most
 
     def part(self, order_id: str, number: int, size: int, step: int) -> int:
         """How much of `size`, in whole steps and more than nothing, a fill gets that is the `number`-th."""

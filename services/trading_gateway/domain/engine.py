@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
@@ -54,7 +54,6 @@ from services.trading_gateway.domain.inputs import (
     OpenAccount,
     OrderDue,
     OrdersRefused,
-    Orphaned,
     PlaceOrder,
     QuoteSeen,
     SessionEnded,
@@ -67,14 +66,12 @@ from services.trading_gateway.domain.inputs import (
     SignalDecided,
     StoppedOut,
     TicksRead,
-    VenueRead,
-    VenueStood,
 )
 from services.trading_gateway.domain.journal import Journal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.reports import Report
+from services.trading_gateway.domain.reports import OrderReport
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.situations import Refusal
 from services.trading_gateway.domain.venue import PaperVenue
@@ -167,12 +164,12 @@ class Engine:
 
     # The venue
 
-    def report(self, report: Report) -> None:
+    def report(self, report: OrderReport) -> None:
         """Book what the venue says. Raises FxError NOT_FOUND `UNKNOWN_ORDER` for an order not in memory."""
         self._book_all((report,))
         self._look_at(self.book.order(report.order_id))
 
-    def hear(self, report: Report) -> bool:
+    def hear(self, report: OrderReport) -> bool:
         """As `report`, of a venue outside; False, and not journalled, for what says nothing new."""
         before = self.book.order(report.order_id)
         settling.settle(self.book, report)
@@ -183,8 +180,8 @@ class Engine:
         self._look_at(self.book.order(report.order_id))
         return True
 
-    def link(self, asked: VenueStood | VenueRead | Orphaned) -> None:
-        """How a venue outside stands to the books; what is known already changes nothing."""
+    def link(self, asked: links.Linked) -> None:
+        """How a venue outside stands to the books, and its cash; what is known already changes nothing."""
         if links.news(self.book, asked):
             self._take(asked, links.apply)
 
@@ -344,7 +341,7 @@ class Engine:
         if order.fills:
             stop_out.look(self, self.book.account(order.account_id), order.updated_ns)
 
-    def _book_all(self, reports: Iterable[Report]) -> None:
+    def _book_all(self, reports: Iterable[OrderReport]) -> None:
         """Book reports; what follows from them reaches the paper venue at once, before the next tick does."""
         for report in reports:
             before = self.book.order(report.order_id)
@@ -352,7 +349,7 @@ class Engine:
             self._follow_up(before, report)
         self._deliver_derived()
 
-    def _follow_up(self, before: Order, report: Report) -> None:
+    def _follow_up(self, before: Order, report: OrderReport) -> None:
         requests = self.book.changes.requests
         asked = len(requests)
         families.follow_up(self.book, before, report)
@@ -395,5 +392,5 @@ _APPLY: dict[type[Input], Callable[[Engine, Any], Any]] = {
     StoppedOut: Engine.stopped_out,
     OrdersRefused: Engine.orders_refused,
     TicksRead: lambda _, __: None,  # read by whoever has them
-    **dict.fromkeys((VenueStood, VenueRead, Orphaned), Engine.link),
+    **dict.fromkeys(get_args(links.Linked), Engine.link),
 }

@@ -19,7 +19,7 @@ from services.trading_gateway.domain.changes import Replace, Submit, Withdraw
 from services.trading_gateway.domain.events import OrderStep
 from services.trading_gateway.domain.inputs import Facts
 from services.trading_gateway.domain.orders import Amendment, Order
-from services.trading_gateway.domain.reports import AmendRefused, CancelRefused, Report
+from services.trading_gateway.domain.reports import AmendRefused, CancelRefused, OrderReport
 from services.trading_gateway.domain.situations import situation
 from services.trading_gateway.domain.values import OrderStatus, OrderType
 
@@ -27,7 +27,7 @@ _RESTING = (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
 _NO_FACTS = Facts()
 
 
-def follow_up(book: Book, before: Order, report: Report) -> None:
+def follow_up(book: Book, before: Order, report: OrderReport) -> None:
     """What a report on an order leads to; `before` is the order as it was before the report."""
     after, time_ns = book.order(before.order_id), report.time_ns
     grown = after.filled - before.filled
@@ -38,7 +38,7 @@ def follow_up(book: Book, before: Order, report: Report) -> None:
     if not isinstance(report, AmendRefused | CancelRefused):  # asked again at once, it would be refused again
         fit(book, after, time_ns)
     if grown:
-        _withdraw_needless(book, after, time_ns)
+        withdraw_needless(book, after.account_id, after.symbol, time_ns, after.order_id)
 
 
 def fit(book: Book, order: Order, time_ns: int) -> None:
@@ -166,12 +166,12 @@ def _cancellable(order: Order) -> bool:
     return not order.final and order.status is not OrderStatus.PENDING_CANCEL
 
 
-def _withdraw_needless(book: Book, filled: Order, time_ns: int) -> None:
-    """Reduce-only orders of a position that a fill has closed or turned, but for those whose parent may still
-    open it again.
+def withdraw_needless(book: Book, account_id: str, symbol: str, time_ns: int, filled: str = "") -> None:
+    """Reduce-only orders of a position that was closed or turned (by a fill of the order `filled`), but for
+    those whose parent may still open it again.
     """
-    for each in book.reducing(filled.account_id, filled.symbol):
-        if each.order_id != filled.order_id and not book.reducible(each):
+    for each in book.reducing(account_id, symbol):
+        if each.order_id != filled and not book.reducible(each):
             if each.status is OrderStatus.HELD or not _parent_over(book, each) or not _cancellable(each):
                 continue
             withdraw(book, each, time_ns, "POSITION_CLOSED", "the position it was to reduce is closed")

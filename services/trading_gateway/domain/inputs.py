@@ -144,6 +144,28 @@ class VenueStood:
     account_id: str
     state: VenueState
     detail: str
+    differences: tuple[tuple[str, str, str], ...] = ()
+    """As `Account.venue_differences`."""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueAdopted:
+    """A person takes the venue's figure for one that differs: of a symbol's position, or (none) the balance.
+
+    `theirs` and `ours` are the figures he was shown; `wall_ns` is when he asked.
+    """
+
+    time_ns: int
+    account_id: str
+    symbol: str
+    theirs: str
+    ours: str
+    price: int | None
+    """Of a position: what the units between the two were traded at."""
+    request_id: str
+    changed_by: str
+    reason: str
+    wall_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,5 +363,6 @@ Input: TypeAlias = (
     | SignalDecided
     | VenueStood
     | VenueRead
+    | VenueAdopted
     | Orphaned
 )

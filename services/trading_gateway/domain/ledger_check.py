@@ -25,6 +25,7 @@ from services.trading_gateway.domain.transactions import (
     out_of_balance,
     position_of,
     profit_of,
+    told_beyond,
     venue_of,
 )
 
@@ -59,6 +60,7 @@ def check_ledger(
         _count("fills with a transaction", len(fills), _posted(fills, transactions)),
         _count("rolls financed twice", 0, _doubled_rolls(transactions)),
         _line("balance, from postings", cash, balances.of(CASH, account.currency)),
+        _line("told beyond the balance", Fraction(account.fraction), told_beyond(transactions)),
     ]
     for symbol in sorted({each.symbol for each in positions.values()}):
         lines += _position_lines(

@@ -9,14 +9,26 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field, replace
+from fractions import Fraction
+from typing import TypeAlias
 
 from services.market.instruments import INSTRUMENTS
+from services.money.exact import exact_text
+from services.trading_gateway.domain import adopting, venue_cash
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Replace, Request, VenueCursor, Withdraw
-from services.trading_gateway.domain.inputs import Orphaned, VenueRead, VenueStood
+from services.trading_gateway.domain.inputs import Orphaned, VenueAdopted, VenueRead, VenueStood
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.reports import Accepted, Amended, Ended, Report, Trailed, Triggered
+from services.trading_gateway.domain.reports import (
+    Accepted,
+    Amended,
+    CashMoved,
+    Ended,
+    OrderReport,
+    Trailed,
+    Triggered,
+)
 from services.trading_gateway.domain.values import OrderStatus, VenueState
 from services.trading_gateway.domain.venue_views import Snapshot, VenueOrder
 
@@ -26,29 +38,47 @@ MOST_WORDS = 3
 _UNHEARD = (OrderStatus.PLACED, OrderStatus.UNKNOWN)
 
 
-def news(book: Book, asked: VenueStood | VenueRead | Orphaned) -> bool:
+Linked: TypeAlias = VenueStood | VenueRead | VenueAdopted | Orphaned | CashMoved
+"""Inputs between an account and its venue that are not about one order's life."""
+
+
+def news(book: Book, asked: Linked) -> bool:
     """False for what the books know already."""
     match asked:
         case VenueStood():
             account = book.account(asked.account_id)
-            return (account.venue_state, account.venue_detail) != (asked.state, asked.detail)
+            known = (account.venue_state, account.venue_detail, account.venue_differences)
+            return known != (asked.state, asked.detail, asked.differences)
         case VenueRead():
             return book.cursors.get(asked.venue) != asked.cursor
-        case Orphaned():
+        case CashMoved():
+            return not book.cash_booked(asked.account_id, asked.transaction_id)
+        case VenueAdopted() | Orphaned():
             return True
 
 
-def apply(book: Book, asked: VenueStood | VenueRead | Orphaned) -> None:
-    """Take one of these inputs. Raises FxError `UNKNOWN_ACCOUNT`, `UNKNOWN_ORDER`."""
+def apply(book: Book, asked: Linked) -> None:
+    """Take one of these inputs. Raises FxError `UNKNOWN_ACCOUNT`, `UNKNOWN_ORDER`, and as `venue_cash.move`
+    and `adopting.adopt`.
+    """
     match asked:
         case VenueStood():
             account = book.account(asked.account_id)
-            stood = replace(account, venue_state=asked.state, venue_detail=asked.detail)
+            stood = replace(
+                account,
+                venue_state=asked.state,
+                venue_detail=asked.detail,
+                venue_differences=asked.differences,
+            )
             book.tell_account(book.put_account(stood, asked.time_ns))
         case VenueRead():
             book.put_cursor(VenueCursor(asked.venue, asked.cursor))
         case Orphaned():
             book.changes.requests.append(Withdraw(book.order(asked.order_id).order_id))
+        case CashMoved():
+            venue_cash.move(book, asked)
+        case VenueAdopted():
+            adopting.adopt(book, asked)
 
 
 def accounts_of(book: Book, venue: str) -> list[Account]:
@@ -68,7 +98,8 @@ def verdict(account: Account, found: Findings, waiting_for: int, time_ns: int) -
     if words:
         more = f" and {len(words) - MOST_WORDS} more" if len(words) > MOST_WORDS else ""
         detail = "; ".join(words[:MOST_WORDS]) + more
-        return VenueStood(time_ns, account.account_id, VenueState.DIFFERS, detail)
+        figures = tuple(found.figures.get(account.account_id, ()))
+        return VenueStood(time_ns, account.account_id, VenueState.DIFFERS, detail, figures)
     if waiting_for and account.venue_state is not VenueState.AGREED:
         detail = f"{waiting_for} orders of unknown outcome"
         return VenueStood(time_ns, account.account_id, VenueState.RECONCILING, detail)
@@ -79,7 +110,7 @@ def verdict(account: Account, found: Findings, waiting_for: int, time_ns: int) -
 class Findings:
     """What a comparison came to."""
 
-    reports: list[Report] = field(default_factory=list)
+    reports: list[OrderReport] = field(default_factory=list)
     """What the venue has done and the books do not know."""
     again: list[Request] = field(default_factory=list)
     """What it was asked for and has not done."""
@@ -89,6 +120,8 @@ class Findings:
     """Orders that the books have and its picture has not: to be asked for by name."""
     differences: dict[str, list[str]] = field(default_factory=dict)
     """By account, in words."""
+    figures: dict[str, list[tuple[str, str, str]]] = field(default_factory=dict)
+    """Those of them that one may adopt, as `Account.venue_differences`."""
 
     def differs(self, account_id: str, words: str) -> None:
         """Note what nothing here repairs."""
@@ -122,6 +155,7 @@ def compare(
         if expected and order.order_id not in there and order.order_id not in under_way:
             found.missing.append(order.order_id)
     _compare_holdings(found, book, seen, accounts)
+    _compare_balances(found, book, seen, accounts)
     return found
 
 
@@ -136,7 +170,7 @@ def resolve(ours: Order, theirs: VenueOrder) -> Findings:
     return found
 
 
-def absent(ours: Order, time_ns: int) -> Report:
+def absent(ours: Order, time_ns: int) -> OrderReport:
     """The end of an order that the venue does not have after the settle window."""
     if ours.status is OrderStatus.PENDING_CANCEL:
         return Ended(time_ns, ours.order_id, OrderStatus.CANCELLED, ours.reason, ours.reason_detail)
@@ -165,7 +199,7 @@ def _compare_order(found: Findings, ours: Order, theirs: VenueOrder) -> None:
         found.differs(ours.account_id, f"order {ours.order_id} works with other terms there")
 
 
-def _unknown_of(ours: Order, theirs: VenueOrder) -> Iterator[Report]:
+def _unknown_of(ours: Order, theirs: VenueOrder) -> Iterator[OrderReport]:
     """Reports of what the books do not know."""
     time_ns, order_id = theirs.time_ns, ours.order_id
     if ours.status in _UNHEARD and theirs.status is not OrderStatus.REJECTED:
@@ -199,10 +233,19 @@ def _compare_holdings(found: Findings, book: Book, seen: Snapshot, accounts: Col
     for account_id, symbol in sorted(there.keys() | here.keys()):
         held, booked = there.get((account_id, symbol), 0), here.get((account_id, symbol), 0)
         if held != booked:
-            words = f"{symbol} is {_size(symbol, held)} there and {_size(symbol, booked)} here"
-            found.differs(account_id, words)
+            texts = (adopting.size_text(symbol, held), adopting.size_text(symbol, booked))
+            found.differs(account_id, f"{symbol} is {texts[0]} there and {texts[1]} here")
+            if symbol in INSTRUMENTS and account_id in accounts:
+                found.figures.setdefault(account_id, []).append((symbol, *texts))
 
 
-def _size(symbol: str, size: int) -> str:
-    of = INSTRUMENTS.get(symbol)
-    return str(size) if of is None else of.size_text(size)
+def _compare_balances(found: Findings, book: Book, seen: Snapshot, accounts: Collection[str]) -> None:
+    """To the last digit that the venue tells."""
+    for account_id, told in seen.balances:
+        if account_id not in accounts:
+            continue
+        theirs, account = Fraction(told), book.account(account_id)
+        if theirs != venue_cash.exact_balance(account):
+            texts = (exact_text(theirs), venue_cash.balance_text(account))
+            found.differs(account_id, f"balance is {texts[0]} there and {texts[1]} {account.currency} here")
+            found.figures.setdefault(account_id, []).append(("", *texts))

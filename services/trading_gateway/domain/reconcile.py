@@ -55,12 +55,22 @@ def reconcile(
         realised += _posted(account, fill, effect.realised)
         commission += fill.commission
     digits = currency(account.currency).digits
-    financed = int(cash_of(posted, TransactionKind.FINANCING) * 10**digits)
+    scale = 10**digits
+    financed = int(cash_of(posted, TransactionKind.FINANCING) * scale)
+    transferred = int(cash_of(posted, TransactionKind.TRANSFER) * scale)
+    adjusted = int(cash_of(posted, TransactionKind.ADJUSTMENT) * scale)
+    # Of fills, and what a venue charged apart from them.
+    apart = {each.execution_id for each in booked}
+    charged = (each for each in posted if each.reference not in apart)
+    commission -= int(cash_of(charged, TransactionKind.COMMISSION) * scale)
+    moved = financed + transferred + adjusted
     lines = [
-        _money("balance", account.balance, account.deposited + realised - commission + financed, digits),
+        _money("balance", account.balance, account.deposited + realised - commission + moved, digits),
         _money("realised profit", account.realised, realised, digits),
         _money("commission", account.commission, commission, digits),
         _money("financing", account.financing, financed, digits),
+        _money("transfers", account.transferred, transferred, digits),
+        _money("adjustments", account.adjusted, adjusted, digits),
     ]
     for name in sorted(rebuilt.keys() | positions.keys()):
         symbol, _, position_id = name.partition(" ")

@@ -1,7 +1,8 @@
-"""What a venue says of the orders it was sent: the paper venue and those outside alike.
+"""What a venue says of the orders it was sent, the paper venue and those outside alike, and of the cash that
+one outside moves by itself.
 
-Reports may come late, doubled and in any order. Each names its order by our id, which is the key that the
-venue knows it by; amounts are whole numbers, times those of the venue's market.
+Reports may come late, doubled and in any order. That on an order names it by our id, which is the key that
+the venue knows it by; amounts are whole numbers, cash exact text, times those of the venue's market.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from services.trading_gateway.domain.values import OrderStatus
+from services.trading_gateway.domain.values import CashKind, OrderStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,10 @@ class Executed:
     """The tick it was filled against; none on a venue with a market of its own."""
     commission: int | None = None
     """What the venue charged for it, in minor units of the account currency; None: what the rules say."""
+    cash: str | None = None
+    """What it moved in all in the account's cash there, profit less charges, as exact decimal text in the
+    account currency; None where the venue does not say.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +114,24 @@ class CancelRefused:
     detail: str
 
 
-Report: TypeAlias = (
+@dataclass(frozen=True, slots=True)
+class CashMoved:
+    """The venue moved cash of an account by itself. It has its effect once by its id within the account."""
+
+    time_ns: int
+    account_id: str
+    transaction_id: str
+    """The venue's own, for ever the same."""
+    kind: CashKind
+    amount: str
+    """Exact decimal text at whatever scale the venue keeps; above zero the account receives."""
+    currency: str
+    symbol: str = ""
+    """What it was moved for, where the venue says."""
+    detail: str = ""
+
+
+OrderReport: TypeAlias = (
     Accepted | Unanswered | Triggered | Trailed | Executed | Ended | Amended | AmendRefused | CancelRefused
 )
+Report: TypeAlias = OrderReport | CashMoved

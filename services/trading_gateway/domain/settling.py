@@ -13,7 +13,7 @@ from dataclasses import replace
 from services.market.instruments import instrument
 from services.money.conversion import Conversion, ExactAmount, Way, convert
 from services.money.currencies import currency
-from services.trading_gateway.domain import bookkeeping, orders, positions, valuation
+from services.trading_gateway.domain import bookkeeping, orders, positions, valuation, venue_cash
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.bookkeeping import Occasion
@@ -27,7 +27,7 @@ from services.trading_gateway.domain.reports import (
     CancelRefused,
     Ended,
     Executed,
-    Report,
+    OrderReport,
     Trailed,
     Triggered,
     Unanswered,
@@ -41,7 +41,7 @@ _END_STEPS = {
 }
 
 
-def settle(book: Book, report: Report) -> None:
+def settle(book: Book, report: OrderReport) -> None:
     """Book one report of the venue. Raises FxError `UNKNOWN_ORDER` when its order is not in memory."""
     order = book.order(report.order_id)
     match report:
@@ -94,12 +94,14 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
         report.time_ns,
     )
     digits = valuation.cost_digits(of)
-    profit = _converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
+    profit = converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
     charge = (
         _commission(book, account, report.size * report.price, digits, of.quote)
-        if report.commission is None
-        else _charged(book, account, report.commission)
+        if report.commission is None and report.cash is None
+        else _charged(book, account, report.commission or 0)
     )
+    if report.cash is not None:
+        venue_cash.amount_of(report.cash)
     # From here on nothing can fail: a fill is booked whole or not at all.
     book.note_booked(order.order_id, report.execution_id)
     fill = _fill(book, order, report, effect, profit, charge)
@@ -111,7 +113,7 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
         number=effect.position.number or order.number,
     )
     position = book.put_position(position)
-    account = _post_fill(book, account, fill, profit, charge)
+    account = _post_fill(book, account, fill, profit, charge, report.cash)
     book.tell(TradeExecuted(fill, filled, account.currency))
     book.tell(PositionChanged(valuation.position_view(book, position)))
     book.tell_account(account, by_fill=True)
@@ -155,8 +157,11 @@ def _post_fill(
     fill: Fill,
     profit: Conversion | None,
     charge: Conversion | None,
+    cash: str | None,
 ) -> Account:
-    """The account after the fill's postings: the trade with the profit of what it closed, then commission."""
+    """The account after the fill's postings: the trade with the profit of what it closed, commission, and
+    what its venue made of both.
+    """
     after = replace(
         account, realised=account.realised + fill.realised, commission=account.commission + fill.commission
     )
@@ -164,11 +169,14 @@ def _post_fill(
     after = bookkeeping.trade(book, after, occasion, fill, profit)
     if charge is not None:
         after = bookkeeping.charge(book, after, LedgerKind.COMMISSION, charge, -1, occasion)
+    if cash is not None:
+        after = venue_cash.settle_fill(book, after, fill, cash)
     equity = valuation.account_view(book, after).equity
     return book.put_account(replace(after, peak_equity=max(after.peak_equity, equity)), fill.time_ns)
 
 
-def _converted(book: Book, account: Account, raw: int, digits: int, code: str) -> Conversion:
+def converted(book: Book, account: Account, raw: int, digits: int, code: str) -> Conversion:
+    """A profit (raw at `digits`) in the account currency."""
     rates = book.markets.rates(account.session_id)
     return convert(ExactAmount(raw, digits, code), account.currency, rates)
 

@@ -20,12 +20,15 @@ from services.trading_gateway.domain.reports import (
     Amended,
     AmendRefused,
     CancelRefused,
+    CashMoved,
     Ended,
     Executed,
+    OrderReport,
     Report,
     Trailed,
     Triggered,
 )
+from services.trading_gateway.domain.simulated_cash import SimulatedCash
 from services.trading_gateway.domain.values import OrderStatus
 from services.trading_gateway.domain.venue import FILLED, PaperVenue, close, expire
 from services.trading_gateway.domain.venue_views import Heard, Holding, Snapshot, VenueOrder
@@ -70,6 +73,8 @@ class SimulatedBooks:
         self.quotes: dict[str, Quote] = {}
         self._changed: dict[str, Kept] = {}
         self._held: dict[tuple[str, str], int] = {}
+        self.cash = SimulatedCash(conditions, self.quotes)
+        """Money, of accounts that it was told of: of others it tells nothing."""
         for logged in self.log:
             self._hold(logged.report)
         self._working = {each for each, kept in self.orders.items() if not kept.order.final}
@@ -92,7 +97,7 @@ class SimulatedBooks:
     def cancel(self, order_id: str, time_ns: int, reason: str, detail: str) -> Step:
         """Cancel one that works. Raises KeyError for an id that it does not have."""
 
-        def act(own: Order) -> Iterator[Report]:
+        def act(own: Order) -> Iterator[OrderReport]:
             yield (
                 CancelRefused(time_ns, order_id, *FILLED)
                 if own.final
@@ -111,7 +116,7 @@ class SimulatedBooks:
             return Step()
         self._keep(replace(kept, answered=order.amend_revision))
 
-        def act(own: Order) -> Iterator[Report]:
+        def act(own: Order) -> Iterator[OrderReport]:
             if own.final:
                 yield AmendRefused(time_ns, order.order_id, *FILLED, order.amend_revision)
                 return
@@ -125,24 +130,34 @@ class SimulatedBooks:
                 amend_revision=order.amend_revision,
             )
             self._keep(replace(self.orders[order.order_id], order=asked))
-            yield from self._paper.replace(asked, self.quotes.get(own.symbol), time_ns)
+            yield from self._paper.replace(asked, self._quote(own), time_ns)
 
         step = self._step(order.order_id, act)
-        looked = self._step(order.order_id, lambda own: self._looked(own, self.quotes.get(own.symbol)))
+        looked = self._step(order.order_id, lambda own: self._looked(own, self._quote(own)))
         return Step(looked.orders or step.orders, step.reports + looked.reports)
 
     def quote(self, quote: Quote) -> Step:
-        """What works may fill, in the order of placing, and what is due expires before that."""
+        """What works may fill, in the order of placing, and what is due expires before that; what is held is
+        financed first.
+        """
         self.quotes[quote.symbol] = quote
         kept: dict[str, Kept] = {}
         reports: tuple[Logged, ...] = ()
+        for moved in list(self.cash.rolled(quote.time_ns)):
+            reports += self.move_cash(moved).reports
         for order_id in sorted(self._working, key=lambda each: self.orders[each].order.number):
             own = self.orders[order_id].order
             if own.symbol == quote.symbol:
-                step = self._step(order_id, lambda own: self._looked(own, quote))
+                step = self._step(order_id, lambda own: self._looked(own, self._quote(own)))
                 kept.update((each.order.order_id, each) for each in step.orders)
                 reports += step.reports
         return Step(tuple(kept.values()), reports)
+
+    def move_cash(self, moved: CashMoved) -> Step:
+        """Move cash by itself; the same transaction again does nothing."""
+        if self.cash.booked(moved):
+            return Step()
+        return Step(reports=(self._log(moved),))
 
     # What it shows
 
@@ -158,6 +173,7 @@ class SimulatedBooks:
             str(len(self.log)),
             tuple(VenueOrder.of(each.order, each.taken) for each in working),
             self.holdings(),
+            self.cash.balances,
         )
 
     def holdings(self) -> tuple[Holding, ...]:
@@ -171,10 +187,14 @@ class SimulatedBooks:
 
     # Inside
 
-    def _submitted(self, own: Order, time_ns: int) -> Iterator[Report]:
-        return self._paper.submit(own, self.quotes.get(own.symbol), time_ns, self._free(own))
+    def _submitted(self, own: Order, time_ns: int) -> Iterator[OrderReport]:
+        return self._paper.submit(own, self._quote(own), time_ns, self._free(own))
 
-    def _looked(self, own: Order, quote: Quote | None) -> Iterator[Report]:
+    def _quote(self, own: Order) -> Quote | None:
+        """What an order may fill at, where what it moves can be settled."""
+        return self.quotes.get(own.symbol) if self.cash.settles(own) else None
+
+    def _looked(self, own: Order, quote: Quote | None) -> Iterator[OrderReport]:
         if quote is None or own.final or not own.at_venue:
             return iter(())
         if own.expires_ns is not None and own.expires_ns <= quote.time_ns:
@@ -188,18 +208,26 @@ class SimulatedBooks:
         size = self._held.get((own.account_id, own.symbol), 0)
         return abs(size) if size * own.side.sign < 0 else 0
 
-    def _step(self, order_id: str, act: Callable[[Order], Iterator[Report]]) -> Step:
+    def _step(self, order_id: str, act: Callable[[Order], Iterator[OrderReport]]) -> Step:
         first = len(self.log)
-        for report in list(act(self.orders[order_id].order)):
+        for made in list(act(self.orders[order_id].order)):
             kept = self.orders[order_id]
+            report = self.cash.settled(kept.order, made)
             taken = report.revision if isinstance(report, Amended) else kept.taken
             self._keep(replace(kept, order=after(kept.order, report), taken=taken))
-            self.log.append(Logged(len(self.log) + 1, report))
-            self._hold(report)
+            self._log(report)
         changed, self._changed = self._changed, {}
         return Step(tuple(changed.values()), tuple(self.log[first:]))
 
+    def _log(self, report: Report) -> Logged:
+        logged = Logged(len(self.log) + 1, report)
+        self.log.append(logged)
+        self._hold(report)
+        return logged
+
     def _hold(self, report: Report) -> None:
+        own = None if isinstance(report, CashMoved) else self.orders[report.order_id].order
+        self.cash.hold(report, own)
         if isinstance(report, Executed):
             order = self.orders[report.order_id].order
             key = order.account_id, order.symbol

@@ -3,13 +3,14 @@
 Ledger accounts of a trading account, an amount above zero being a debit:
 
     cash                what the balance is                            account currency
-    funding             what was deposited, as owed to its owner       account currency
+    funding             what was paid in, as owed to its owner         account currency
     position:<SYMBOL>   units held                                     base currency
     cost:<SYMBOL>       what they cost                                 quote currency
     venue:<SYMBOL>      the other side of the trades, unsettled        base and quote currency
     profit:<SYMBOL>     profit realised (credit) or lost (debit)       quote currency
     commission          paid                                           quote currency of the trade
     financing           paid (debit) or received (credit)              quote currency of the position
+    adjustment          what a venue paid or took for other reasons    account currency
     conversion          what was changed into the account currency     both
     rounding            posted amount against the exact one            account currency
 
@@ -30,6 +31,7 @@ CASH = "cash"
 FUNDING = "funding"
 COMMISSION = "commission"
 FINANCING = "financing"
+ADJUSTMENT = "adjustment"
 CONVERSION = "conversion"
 ROUNDING = "rounding"
 
@@ -41,6 +43,8 @@ class TransactionKind(Enum):
     FILL = "fill"
     COMMISSION = "commission"
     FINANCING = "financing"
+    TRANSFER = "transfer"
+    ADJUSTMENT = "adjustment"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +69,17 @@ class Transaction:
     number: int
     kind: TransactionKind
     reference: str
-    """The execution behind it, or "<SYMBOL> <roll date>" of financing."""
+    """The execution behind it, "<SYMBOL> <roll date>" of financing, or the venue's transaction."""
     entry: int
     """The entry of the cash ledger that it made; 0 where cash did not move."""
     time_ns: int
     postings: tuple[Posting, ...]
     legs: tuple[Leg, ...] = ()
     """The quotes that `conversion` was made at; none where currencies are the same."""
+    told: bool = False
+    """The amount is a venue's, which may be finer than a minor unit."""
+    detail: str = ""
+    """Of what a person adopted: who and why."""
 
     @property
     def rate(self) -> Fraction:
@@ -124,8 +132,17 @@ class Balances:
 
 def cash_of(transactions: Iterable[Transaction], kind: TransactionKind) -> Fraction:
     """Cash that the transactions of one kind moved."""
-    lines = (line for each in transactions if each.kind is kind for line in each.postings)
-    return sum((line.exact for line in lines if line.ledger_account == CASH), Fraction(0))
+    return _sum_of(CASH, (each for each in transactions if each.kind is kind))
+
+
+def told_beyond(transactions: Iterable[Transaction]) -> Fraction:
+    """What a venue told of cash that no minor unit holds."""
+    return _sum_of(ROUNDING, (each for each in transactions if each.told and not each.legs))
+
+
+def _sum_of(ledger_account: str, transactions: Iterable[Transaction]) -> Fraction:
+    lines = (line for each in transactions for line in each.postings)
+    return sum((line.exact for line in lines if line.ledger_account == ledger_account), Fraction(0))
 
 
 def out_of_balance(postings: Iterable[Posting]) -> dict[str, Fraction]:

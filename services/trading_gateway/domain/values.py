@@ -137,3 +137,17 @@ class LedgerKind(Enum):
     REALISED_PROFIT = "realised_profit"
     COMMISSION = "commission"
     FINANCING = "financing"
+    TRANSFER = "transfer"
+    ADJUSTMENT = "adjustment"
+
+
+class CashKind(Enum):
+    """Why a venue moved cash by itself; each is the posting of that name."""
+
+    FINANCING = "financing"
+    COMMISSION = "commission"
+    """Charged apart from the fill."""
+    TRANSFER = "transfer"
+    """Paid in or out by the owner: no result of trading."""
+    ADJUSTMENT = "adjustment"
+    """Anything else: a correction, a fee, interest, a dividend."""

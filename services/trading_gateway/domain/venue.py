@@ -23,7 +23,7 @@ from services.trading_gateway.domain.reports import (
     AmendRefused,
     Ended,
     Executed,
-    Report,
+    OrderReport,
     Trailed,
     Triggered,
     Unanswered,
@@ -49,7 +49,9 @@ class PaperVenue:
         """True for an order that quotes may fill: also one of which nobody heard that the venue has it."""
         return not order.final and (order.at_venue or self._has_unheard(order))
 
-    def submit(self, order: Order, quote: Quote | None, time_ns: int, reducible: int) -> Iterator[Report]:
+    def submit(
+        self, order: Order, quote: Quote | None, time_ns: int, reducible: int
+    ) -> Iterator[OrderReport]:
         """Reports on an order that was sent: acceptance, what fills at once, and the end of what cannot wait.
 
         `reducible` is how much a reduce-only order may fill.
@@ -69,17 +71,17 @@ class PaperVenue:
             yield Accepted(time_ns, order.order_id)
             yield from self._fill(order, quote, time_ns, order.depth, reducible)
 
-    def on_quote(self, order: Order, quote: Quote, reducible: int) -> Iterator[Report]:
+    def on_quote(self, order: Order, quote: Quote, reducible: int) -> Iterator[OrderReport]:
         """Reports on a working order at a new quote."""
         if quote.time_ns >= order.works_from_ns:
             yield from self._fill(order, quote, quote.time_ns, (), reducible)
 
-    def withdraw(self, order: Order, time_ns: int) -> Iterator[Report]:
+    def withdraw(self, order: Order, time_ns: int) -> Iterator[OrderReport]:
         """Reports on a cancel that was asked for; none where the venue may not have the order."""
         if order.status is OrderStatus.PENDING_CANCEL and (order.ask_ns is None or self.works(order)):
             yield close(order, time_ns, order.reason, order.reason_detail)
 
-    def replace(self, order: Order, quote: Quote | None, time_ns: int) -> Iterator[Report]:
+    def replace(self, order: Order, quote: Quote | None, time_ns: int) -> Iterator[OrderReport]:
         """Reports on an amendment: refused when the order filled beyond it meanwhile or may not do what it
         would do now, else taken.
         """
@@ -102,7 +104,7 @@ class PaperVenue:
         stop = order.stop if order.amend_stop is None else order.amend_stop
         yield Amended(time_ns, order.order_id, size, limit, stop, order.trail, asked)
 
-    def query(self, order: Order, time_ns: int) -> Iterator[Report]:
+    def query(self, order: Order, time_ns: int) -> Iterator[OrderReport]:
         """What the venue says when it is asked, after the settle window, for an order it did not answer."""
         has = self._conditions.fate(order.order_id) is Fate.UNANSWERED
         if order.status is OrderStatus.UNKNOWN and has:
@@ -117,7 +119,7 @@ class PaperVenue:
 
     def _fill(
         self, order: Order, quote: Quote | None, time_ns: int, depth: Depth, reducible: int
-    ) -> Iterator[Report]:
+    ) -> Iterator[OrderReport]:
         if quote is None or not quote.tradable:
             yield from _leave(order, time_ns, _why_not(quote), "the market cannot be traded on at the moment")
             return
@@ -165,12 +167,12 @@ class PaperVenue:
         return found
 
 
-def close(order: Order, time_ns: int, reason: str, detail: str) -> Report:
+def close(order: Order, time_ns: int, reason: str, detail: str) -> OrderReport:
     """The report that cancels an order at once."""
     return Ended(time_ns, order.order_id, OrderStatus.CANCELLED, reason, detail)
 
 
-def expire(order: Order, time_ns: int) -> Iterator[Report]:
+def expire(order: Order, time_ns: int) -> Iterator[OrderReport]:
     """Reports on an order whose time in force ran out."""
     if not order.final:
         reason = (
@@ -185,7 +187,7 @@ def _would_take(order: Order, limit: int | None, quote: Quote) -> bool:
     return order.post_only and quote.tradable and matching.acceptable(order.side, limit, price)
 
 
-def _leave(order: Order, time_ns: int, reason: str, detail: str) -> Iterator[Report]:
+def _leave(order: Order, time_ns: int, reason: str, detail: str) -> Iterator[OrderReport]:
     """The end of an order that cannot wait; nothing for one that can."""
     if not matching.can_wait(order):
         yield Ended(time_ns, order.order_id, OrderStatus.CANCELLED, reason, detail)

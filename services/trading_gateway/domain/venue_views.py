@@ -68,8 +68,10 @@ class Snapshot:
     """Those that work."""
     holdings: tuple[Holding, ...]
     """Those that are not flat."""
-    balances: tuple[tuple[str, int], ...] = ()
-    """(account, cash in minor units), of accounts whose cash the venue tells."""
+    balances: tuple[tuple[str, str], ...] = ()
+    """(account, cash as exact decimal text in the account currency), of accounts whose cash the venue tells:
+    all that moved up to `cursor`, by fills and otherwise.
+    """
 
 
 @dataclass(frozen=True, slots=True)

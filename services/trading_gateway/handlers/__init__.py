@@ -3,10 +3,12 @@
 `desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `flattening` (out
 of an account), `storms` (orders beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`,
 `interleaving` (both), `lockstep`, `trailing`, `following` (the feed), `venues` (those outside) on `sending`,
+`adopting` (their figures),
 `roles` (when all this is ours to do), `decisions` (what was made of signals).
 """
 
 from services.trading_gateway.handlers.accounts import Accounts
+from services.trading_gateway.handlers.adopting import Adopting
 from services.trading_gateway.handlers.decisions import Decisions
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.handlers.flattening import Flattening
@@ -25,6 +27,7 @@ from services.trading_gateway.handlers.venues import VenueLinks
 
 __all__ = [
     "Accounts",
+    "Adopting",
     "Decisions",
     "Desk",
     "Flattening",

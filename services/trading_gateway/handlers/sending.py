@@ -18,7 +18,13 @@ from services.trading_gateway.domain import links, venue
 from services.trading_gateway.domain.changes import Ask, Replace, Request, Submit, Withdraw
 from services.trading_gateway.domain.inputs import AskDue
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.reports import AmendRefused, CancelRefused, Ended, Report, Unanswered
+from services.trading_gateway.domain.reports import (
+    AmendRefused,
+    CancelRefused,
+    Ended,
+    OrderReport,
+    Unanswered,
+)
 from services.trading_gateway.domain.values import OrderStatus
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.ports import (
@@ -56,7 +62,7 @@ class Sending:
         desk: Desk,
         venue: Venue,
         patience: Patience,
-        hear: Callable[[Report], Awaitable[None]],
+        hear: Callable[[OrderReport], Awaitable[None]],
         ask: Callable[[str], Awaitable[None]],
     ) -> None:
         """`hear` books a report, `ask` brings an order to what the venue says of it."""

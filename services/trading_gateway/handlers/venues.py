@@ -8,10 +8,11 @@ An account takes no order until it was compared, and no new risk while something
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, aclosing, asynccontextmanager
 from dataclasses import replace
 
+from services.crash import crash_point
 from services.errors import FxError, Kind
 from services.trading_gateway.domain import links
 from services.trading_gateway.domain.changes import Changes
@@ -20,7 +21,7 @@ from services.trading_gateway.domain.ids import outside_execution_id
 from services.trading_gateway.domain.inputs import Orphaned, VenueRead
 from services.trading_gateway.domain.links import Findings
 from services.trading_gateway.domain.markets import LIVE
-from services.trading_gateway.domain.reports import Executed, Report
+from services.trading_gateway.domain.reports import CashMoved, Executed, OrderReport, Report
 from services.trading_gateway.domain.values import PAPER, OrderStatus, VenueState
 from services.trading_gateway.domain.venue_views import VenueOrder
 from services.trading_gateway.handlers.desk import Desk
@@ -56,6 +57,15 @@ class VenueLinks:
             known = ", ".join([PAPER, *sorted(self._links)])
             raise FxError(Kind.INVALID_ARGUMENT, "UNKNOWN_VENUE", f"no venue {name}; there are {known}")
         return name
+
+    def compared(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Books and venue are compared before and after what is done inside, and stand still meanwhile.
+
+        Raises FxError UNAVAILABLE `VENUE_AWAY` where they cannot be.
+        """
+        if name not in self._links:
+            raise _away(name, "trading is not set up with it")
+        return self._links[name].compared()
 
     def committed(self, engine: Engine, changes: Changes) -> None:
         """Requests that became durable leave; accounts that are new are compared."""
@@ -144,6 +154,19 @@ class VenueLink:
         async with self._books:
             await self._book((report,))
 
+    @asynccontextmanager
+    async def compared(self) -> AsyncIterator[None]:
+        """As of all venues."""
+        if not self._open:
+            raise _away(self.name, "no session is open")
+        try:
+            async with self._books:
+                await self._compare()
+                yield
+                await self._compare()
+        except _AWAY as failure:
+            raise _away(self.name, str(failure)) from failure
+
     # A session
 
     async def _session(self) -> None:
@@ -174,21 +197,39 @@ class VenueLink:
 
     async def _book(self, reports: Collection[Report], cursor: str | None = None) -> None:
         """Book reports, and the cursor that they lead to. Raises FxError for one that could not be booked."""
-        foreign = await self._adopt(each.order_id for each in reports)
+        crash_point("venue.heard", *(type(each).__name__ for each in reports))
+        ordered = {each.order_id for each in reports if not isinstance(each, CashMoved)}
+        foreign = await self._adopt(each.order_id for each in reports if not isinstance(each, CashMoved))
+        await self._adopt_cash([each for each in reports if isinstance(each, CashMoved)])
         failed: FxError | None = None
         with self._desk.step() as engine:
             for report in reports:
-                if report.order_id not in foreign:
-                    try:
-                        engine.hear(_named(report))
-                    except FxError as failure:
-                        failed = failure
+                try:
+                    self._book_one(engine, report, foreign)
+                except FxError as failure:
+                    failed = failure
             if cursor is not None and failed is None:
                 engine.link(VenueRead(self._desk.time(LIVE), self.name, cursor))
         await self._desk.settle()
-        self.sending.heard({each.order_id for each in reports})
+        self.sending.heard(ordered)
         if failed is not None:
             raise failed
+
+    def _book_one(self, engine: Engine, report: Report, foreign: Collection[str]) -> None:
+        if isinstance(report, CashMoved):
+            account = engine.book.accounts.get(report.account_id)
+            if account is not None and account.venue == self.name:
+                engine.link(report)
+        elif report.order_id not in foreign:
+            engine.hear(_named(report))
+
+    async def _adopt_cash(self, moved: Sequence[CashMoved]) -> None:
+        """Know of each whether it was booked: it may have been, in a life before or long ago."""
+        book = self._desk.engine.book
+        for account_id in {each.account_id for each in moved} & book.accounts.keys():
+            asked = {each.transaction_id for each in moved if each.account_id == account_id}
+            for known in await self._desk.store.cash_booked(account_id, asked):
+                book.adopt_cash(account_id, known)
 
     async def _adopt(self, order_ids: Iterable[str]) -> set[str]:
         """Have these orders in memory; those that are not of this gateway."""
@@ -291,7 +332,12 @@ class VenueLink:
             found.differences.setdefault(account_id, []).extend(words)
 
 
-def _named(report: Report) -> Report:
+def _away(name: str, why: str) -> FxError:
+    detail = f"the venue {name} cannot be asked: {why}"
+    return FxError(Kind.UNAVAILABLE, "VENUE_AWAY", detail, retry_after_s=1.0)
+
+
+def _named(report: OrderReport) -> OrderReport:
     """With an execution id that is unique in the gateway."""
     if not isinstance(report, Executed):
         return report

@@ -176,6 +176,12 @@ def account(view: AccountView) -> trading_pb2.Account:
         venue=value.venue,
         venue_state=VENUE_STATE[value.venue_state],
         venue_detail=value.venue_detail,
+        venue_differences=[
+            trading_pb2.VenueDifference(symbol=symbol, venue_figure=theirs, books_figure=ours)
+            for symbol, theirs, ours in value.venue_differences
+        ],
+        transferred=money(value.transferred, code),
+        adjusted=money(value.adjusted, code),
     )
 
 

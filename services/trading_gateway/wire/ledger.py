@@ -27,6 +27,7 @@ def transaction(value: Transaction) -> trading_pb2.Transaction:
         postings=[_posting(each.ledger_account, each.currency, each.exact) for each in value.postings],
         conversion_legs=[_leg(each) for each in value.legs],
         time=timestamp(value.time_ns),
+        detail=value.detail,
     )
 
 

@@ -77,6 +77,11 @@ def trading_state(value: trading_pb2.TradingState.ValueType) -> TradingState:
     return _STATE[value]
 
 
+def difference(value: trading_pb2.VenueDifference) -> tuple[str, str, str]:
+    """Symbol (none: the balance), the venue's figure, ours."""
+    return value.symbol, value.venue_figure, value.books_figure
+
+
 def order_filters(request: service_pb2.ListOrdersRequest) -> tuple[object, ...]:
     """What a page token of this list is bound to."""
     return (

@@ -130,3 +130,21 @@ def test_an_account_is_flattened_once_for_each_request_though_it_is_halted(fxmes
     fxmesh("resume", "--account", name)
     assert "Nothing was open." in fxmesh("flatten", name, "--symbol", "EURUSD").out
     assert fxmesh("flatten", "nobody").code == 4
+
+
+def test_a_difference_from_the_venue_is_shown_and_adopted(fxmesh: Fxmesh) -> None:
+    name = "typed-far"  # has 2000 there
+    assert fxmesh("accounts", "open", name, "--venue", "far", "--deposit", "1500").code == 0
+    seen = fxmesh("account", name, "--json")
+    while "venueDifferences" not in seen.data["account"] or not seen.data["account"]["venueDifferences"]:
+        seen = fxmesh("account", name, "--json")
+    shown = fxmesh("account", name).out
+    assert "AT THE VENUE" in shown
+    figures = ("--venue-figure", "2000", "--books-figure", "1500", "--reason", "opening")
+    stale = fxmesh("accounts", "adopt", name, "balance", *figures[:3], "1", *figures[4:], "--json")
+    assert (stale.code, stale.error["reason"]) == (4, "DIFFERENCE_CHANGED")
+    done = fxmesh("accounts", "adopt", name, "balance", *figures)
+    assert (done.code, done.err) == (0, "")
+    assert "2000.00 USD" in done.out
+    assert "AT THE VENUE" not in done.out
+    assert "2000 at the venue for 1500 here" in fxmesh("ledger", name).out

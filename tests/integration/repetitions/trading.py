@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -191,6 +192,33 @@ async def set_risk_limits(platform: Platform, twice: Twice) -> None:
     assert await audit() == ["7", "5"]
 
 
+async def adopt_venue_figure(platform: Platform, twice: Twice) -> None:
+    account = "twice-far"  # has 1000 there
+    await platform.trading.OpenAccount(
+        pb.OpenAccountRequest(
+            request_id=key(), account_id=account, currency="USD", deposit="900", venue="far"
+        )
+    )
+
+    async def differences() -> list[trading_pb2.VenueDifference]:
+        found = (await platform.trading.GetAccount(pb.GetAccountRequest(account_id=account))).account
+        return list(found.venue_differences)
+
+    while not await differences():  # noqa: ASYNC110 another process has no event to wait for
+        await asyncio.sleep(0.05)
+
+    async def transactions() -> int:
+        asked = pb.ListTransactionsRequest(account_id=account)
+        return len((await platform.trading.ListTransactions(asked)).transactions)
+
+    (shown,) = await differences()
+    request = pb.AdoptVenueFigureRequest(
+        request_id=key(), account_id=account, difference=shown, reason="opening"
+    )
+    answer = await twice(request, transactions)
+    assert answer.account.balance == "1000.00"
+
+
 CASES: Mapping[str, Case] = {
     "OpenAccount": open_account,
     "PlaceOrder": place_order,
@@ -202,4 +230,5 @@ CASES: Mapping[str, Case] = {
     "SetTradingState": set_trading_state,
     "SetAutoTrade": set_auto_trade,
     "SetRiskLimits": set_risk_limits,
+    "AdoptVenueFigure": adopt_venue_figure,
 }

@@ -20,7 +20,7 @@ from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import OpenAccount, PlaceOrder, SessionStarted
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order, Terms
-from services.trading_gateway.domain.reports import Accepted, Ended, Executed, Report
+from services.trading_gateway.domain.reports import Accepted, Ended, Executed, OrderReport
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.valuation import account_view, exposures
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus, OrderType, Side, TimeInForce
@@ -174,7 +174,7 @@ def execution(order: Order, number: int, size: int, price: int) -> Executed:
 def test_fills_acceptance_and_cancel_in_any_order_and_doubled_end_the_same() -> None:
     outcomes = set()
     _, order = waiting_order()
-    reports: list[Report] = [
+    reports: list[OrderReport] = [
         Accepted(START, order.order_id),
         execution(order, 1, 30_00, 110_000),
         execution(order, 2, 50_00, 109_999),

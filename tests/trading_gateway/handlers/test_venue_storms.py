@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from random import Random
 
@@ -13,8 +14,9 @@ import pytest
 
 from services.errors import FxError
 from services.market.instruments import instrument
+from services.money.exact import exact_text
 from services.trading_gateway.domain import links
-from services.trading_gateway.domain.values import VenueState
+from services.trading_gateway.domain.values import CashKind, VenueState
 from tests.trading_gateway.venue_world import ACCOUNT, HARSH, VenueWorld
 from tests.venues.fault_venue import NONE
 
@@ -46,8 +48,10 @@ class Storm:
             await self.place(number)
         elif action < 0.5:
             await self.change()
-        elif action < 0.75:
+        elif action < 0.72:
             await self.tick()
+        elif action < 0.78:
+            await self.move_cash(number)
         elif action < 0.94:
             await world.pass_time(self.random.choice([0.1, 0.5, 3.0]))
         elif action < 0.97:
@@ -77,6 +81,12 @@ class Storm:
         self.middle += self.random.randint(-15, 15)
         sizes = (2_000, 2_000) if self.random.random() < 0.5 else (100_000, 100_000)
         await self.world.tick((price(self.middle - 5), price(self.middle + 5)), sizes=sizes)
+
+    async def move_cash(self, number: int) -> None:
+        """The venue does, by less than a minor unit too."""
+        ten_thousandths = self.random.randint(-40_000, 40_000)
+        kind = self.random.choice([*CashKind])
+        await self.world.cash(f"t-{number}", kind, exact_text(Fraction(ten_thousandths, 10_000)))
 
     async def calm(self) -> None:
         """From now on all goes well."""

@@ -10,10 +10,12 @@ import pytest
 import pytest_asyncio
 
 from services.errors import FxError, Kind
+from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reports import Executed
 from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, VenueState
+from services.trading_gateway.handlers import Adopting
 from services.trading_gateway.ports import NotSentError, VenueRefusedError
 from tests.trading_gateway.venue_world import ACCOUNT, VenueWorld
 from tests.venues.fault_venue import NONE, Faults
@@ -36,7 +38,7 @@ async def test_a_new_account_takes_no_order_before_it_was_compared(tmp_path: Pat
     await world.start()
     await world.announce()
     await world.tick(("1.10000", "1.10010"))
-    await world.accounts.open("r", ACCOUNT, "USD", "100000", auto_trade=False, venue="far")
+    await world.accounts.open("r", ACCOUNT, "USD", "1000000", auto_trade=False, venue="far")
     with pytest.raises(FxError) as refused:
         await world.buy("k1")
     assert refused.value.reason == "VENUE_RECONCILING"
@@ -238,8 +240,16 @@ async def test_what_no_report_explains_stops_new_risk_and_lets_what_reduces_pass
     far.far._happened(
         far.far.books.submit(asked("back", Side.SELL, "3000", limit="1.09000"), held.updated_ns)
     )
-    await far.agreed()
+    # The position is back, and what it cost is not in the books.
+    await far.eventually(lambda: [each[0] for each in _account(far).venue_differences] == [""])
     assert far.desk.engine.book.position(ACCOUNT, "EURUSD").size == 600_000
+    (cost,) = _account(far).venue_differences
+    await Adopting(far.desk, far.links).adopt("r-cost", ACCOUNT, cost, "", "by hand", "anna")
+    await far.agreed()
+
+
+def _account(far: VenueWorld) -> Account:
+    return far.desk.engine.book.account(ACCOUNT)
 
 
 async def test_an_order_that_arrives_after_it_was_given_up_is_cancelled_there(far: VenueWorld) -> None:

@@ -197,6 +197,12 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     """In a hedging account, what reduces a position names it."""
     REASON_POSITION_NOT_ALLOWED: _Reason.ValueType  # 671
     """A position was named in a netting account, which has one a symbol."""
+    REASON_DIFFERENCE_CHANGED: _Reason.ValueType  # 672
+    """The figures named are not those that differ between books and venue now: look again."""
+    REASON_NO_VENUE: _Reason.ValueType  # 673
+    """The account is on paper, which has no books of its own."""
+    REASON_VENUE_AWAY: _Reason.ValueType  # 674
+    """The venue cannot be asked at the moment."""
     REASON_UNKNOWN_ALERT: _Reason.ValueType  # 700
     """Monitoring."""
     REASON_UNKNOWN_RULE: _Reason.ValueType  # 701
@@ -383,6 +389,12 @@ REASON_POSITION_REQUIRED: Reason.ValueType  # 670
 """In a hedging account, what reduces a position names it."""
 REASON_POSITION_NOT_ALLOWED: Reason.ValueType  # 671
 """A position was named in a netting account, which has one a symbol."""
+REASON_DIFFERENCE_CHANGED: Reason.ValueType  # 672
+"""The figures named are not those that differ between books and venue now: look again."""
+REASON_NO_VENUE: Reason.ValueType  # 673
+"""The account is on paper, which has no books of its own."""
+REASON_VENUE_AWAY: Reason.ValueType  # 674
+"""The venue cannot be asked at the moment."""
 REASON_UNKNOWN_ALERT: Reason.ValueType  # 700
 """Monitoring."""
 REASON_UNKNOWN_RULE: Reason.ValueType  # 701

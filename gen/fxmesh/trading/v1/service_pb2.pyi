@@ -1173,6 +1173,64 @@ class ReconcileAccountResponse(_message.Message):
 Global___ReconcileAccountResponse: _TypeAlias = ReconcileAccountResponse  # noqa: Y015
 
 @_typing.final
+class AdoptVenueFigureRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    ACCOUNT_ID_FIELD_NUMBER: _builtins.int
+    DIFFERENCE_FIELD_NUMBER: _builtins.int
+    PRICE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    account_id: _builtins.str
+    price: _builtins.str
+    """Of a position, and required there: what the units between the two figures were traded at."""
+    reason: _builtins.str
+    """Why, for whoever asks later."""
+    @_builtins.property
+    def difference(self) -> _trading_pb2.VenueDifference:
+        """As Account.venue_differences has it, all of it."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        account_id: _builtins.str = ...,
+        difference: _trading_pb2.VenueDifference | None = ...,
+        price: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["difference", b"difference"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "difference", b"difference", "price", b"price", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptVenueFigureRequest: _TypeAlias = AdoptVenueFigureRequest  # noqa: Y015
+
+@_typing.final
+class AdoptVenueFigureResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCOUNT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def account(self) -> _trading_pb2.Account:
+        """As it was compared again after that."""
+
+    def __init__(
+        self,
+        *,
+        account: _trading_pb2.Account | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account", b"account"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AdoptVenueFigureResponse: _TypeAlias = AdoptVenueFigureResponse  # noqa: Y015
+
+@_typing.final
 class GetRiskStateRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -130,6 +130,11 @@ class TradingServiceStub:
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountRequest.SerializeToString,
                 response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountResponse.FromString,
                 _registered_method=True)
+        self.AdoptVenueFigure = channel.unary_unary(
+                '/fxmesh.trading.v1.TradingService/AdoptVenueFigure',
+                request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.AdoptVenueFigureRequest.SerializeToString,
+                response_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.AdoptVenueFigureResponse.FromString,
+                _registered_method=True)
         self.GetRiskState = channel.unary_unary(
                 '/fxmesh.trading.v1.TradingService/GetRiskState',
                 request_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.GetRiskStateRequest.SerializeToString,
@@ -316,6 +321,16 @@ class TradingServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def AdoptVenueFigure(self, request, context):
+        """Takes a venue's figure for one that differs: posts the difference, so that the account compares clean and may trade.
+        Books and venue are compared first; ABORTED DIFFERENCE_CHANGED unless the figures named are those that differ then.
+        It is kept with who asked and why, in ListTransactions. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT PRICE_REQUIRED or
+        UNKNOWN_SYMBOL; FAILED_PRECONDITION NO_VENUE for an account on paper; UNAVAILABLE VENUE_AWAY.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetRiskState(self, request, context):
         """Limits, their use, exposure and refusals of an account.
         """
@@ -460,6 +475,11 @@ def add_TradingServiceServicer_to_server(servicer, server):
                     servicer.ReconcileAccount,
                     request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountRequest.FromString,
                     response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountResponse.SerializeToString,
+            ),
+            'AdoptVenueFigure': grpc.unary_unary_rpc_method_handler(
+                    servicer.AdoptVenueFigure,
+                    request_deserializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.AdoptVenueFigureRequest.FromString,
+                    response_serializer=fxmesh_dot_trading_dot_v1_dot_service__pb2.AdoptVenueFigureResponse.SerializeToString,
             ),
             'GetRiskState': grpc.unary_unary_rpc_method_handler(
                     servicer.GetRiskState,
@@ -1006,6 +1026,33 @@ class TradingService:
             '/fxmesh.trading.v1.TradingService/ReconcileAccount',
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountRequest.SerializeToString,
             fxmesh_dot_trading_dot_v1_dot_service__pb2.ReconcileAccountResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def AdoptVenueFigure(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/fxmesh.trading.v1.TradingService/AdoptVenueFigure',
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.AdoptVenueFigureRequest.SerializeToString,
+            fxmesh_dot_trading_dot_v1_dot_service__pb2.AdoptVenueFigureResponse.FromString,
             options,
             channel_credentials,
             insecure,

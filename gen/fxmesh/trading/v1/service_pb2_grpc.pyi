@@ -79,6 +79,12 @@ class TradingServiceStub:
     """Recomputes positions and cash from the fills alone and again from all postings, proves that every transaction is
     balanced, and compares each figure with the books, to the last digit.
     """
+    AdoptVenueFigure: _aio.UnaryUnaryMultiCallable[_service_pb2.AdoptVenueFigureRequest, _service_pb2.AdoptVenueFigureResponse]
+    """Takes a venue's figure for one that differs: posts the difference, so that the account compares clean and may trade.
+    Books and venue are compared first; ABORTED DIFFERENCE_CHANGED unless the figures named are those that differ then.
+    It is kept with who asked and why, in ListTransactions. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT PRICE_REQUIRED or
+    UNKNOWN_SYMBOL; FAILED_PRECONDITION NO_VENUE for an account on paper; UNAVAILABLE VENUE_AWAY.
+    """
     GetRiskState: _aio.UnaryUnaryMultiCallable[_service_pb2.GetRiskStateRequest, _service_pb2.GetRiskStateResponse]
     """Limits, their use, exposure and refusals of an account."""
     SetRiskLimits: _aio.UnaryUnaryMultiCallable[_service_pb2.SetRiskLimitsRequest, _service_pb2.SetRiskLimitsResponse]
@@ -279,6 +285,18 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.ReconcileAccountResponse]:
         """Recomputes positions and cash from the fills alone and again from all postings, proves that every transaction is
         balanced, and compares each figure with the books, to the last digit.
+        """
+
+    @_abc_1.abstractmethod
+    def AdoptVenueFigure(
+        self,
+        request: _service_pb2.AdoptVenueFigureRequest,
+        context: _aio.ServicerContext[_service_pb2.AdoptVenueFigureRequest, _abc.Awaitable[_service_pb2.AdoptVenueFigureResponse]],
+    ) -> _abc.Awaitable[_service_pb2.AdoptVenueFigureResponse]:
+        """Takes a venue's figure for one that differs: posts the difference, so that the account compares clean and may trade.
+        Books and venue are compared first; ABORTED DIFFERENCE_CHANGED unless the figures named are those that differ then.
+        It is kept with who asked and why, in ListTransactions. NOT_FOUND UNKNOWN_ACCOUNT; INVALID_ARGUMENT PRICE_REQUIRED or
+        UNKNOWN_SYMBOL; FAILED_PRECONDITION NO_VENUE for an account on paper; UNAVAILABLE VENUE_AWAY.
         """
 
     @_abc_1.abstractmethod

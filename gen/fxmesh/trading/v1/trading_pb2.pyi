@@ -281,6 +281,10 @@ class _LedgerKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LedgerKind
     LEDGER_KIND_COMMISSION: _LedgerKind.ValueType  # 3
     LEDGER_KIND_FINANCING: _LedgerKind.ValueType  # 4
     """Overnight financing of a position, charged or paid at 17:00 New York."""
+    LEDGER_KIND_TRANSFER: _LedgerKind.ValueType  # 5
+    """Paid in or out at a venue outside."""
+    LEDGER_KIND_ADJUSTMENT: _LedgerKind.ValueType  # 6
+    """A venue's correction, what it settled a fill at beyond our own conversion, or a figure of it that was adopted."""
 
 class LedgerKind(_LedgerKind, metaclass=_LedgerKindEnumTypeWrapper):
     """Why cash moved."""
@@ -291,6 +295,10 @@ LEDGER_KIND_REALISED_PROFIT: LedgerKind.ValueType  # 2
 LEDGER_KIND_COMMISSION: LedgerKind.ValueType  # 3
 LEDGER_KIND_FINANCING: LedgerKind.ValueType  # 4
 """Overnight financing of a position, charged or paid at 17:00 New York."""
+LEDGER_KIND_TRANSFER: LedgerKind.ValueType  # 5
+"""Paid in or out at a venue outside."""
+LEDGER_KIND_ADJUSTMENT: LedgerKind.ValueType  # 6
+"""A venue's correction, what it settled a fill at beyond our own conversion, or a figure of it that was adopted."""
 Global___LedgerKind: _TypeAlias = LedgerKind  # noqa: Y015
 
 class _TransactionKind:
@@ -305,6 +313,8 @@ class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trans
     """A fill, with the profit it realised."""
     TRANSACTION_KIND_COMMISSION: _TransactionKind.ValueType  # 3
     TRANSACTION_KIND_FINANCING: _TransactionKind.ValueType  # 4
+    TRANSACTION_KIND_TRANSFER: _TransactionKind.ValueType  # 5
+    TRANSACTION_KIND_ADJUSTMENT: _TransactionKind.ValueType  # 6
 
 class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
     """What a transaction records."""
@@ -315,6 +325,8 @@ TRANSACTION_KIND_FILL: TransactionKind.ValueType  # 2
 """A fill, with the profit it realised."""
 TRANSACTION_KIND_COMMISSION: TransactionKind.ValueType  # 3
 TRANSACTION_KIND_FINANCING: TransactionKind.ValueType  # 4
+TRANSACTION_KIND_TRANSFER: TransactionKind.ValueType  # 5
+TRANSACTION_KIND_ADJUSTMENT: TransactionKind.ValueType  # 6
 Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
 class _RiskLimitName:
@@ -701,6 +713,9 @@ class Account(_message.Message):
     VENUE_FIELD_NUMBER: _builtins.int
     VENUE_STATE_FIELD_NUMBER: _builtins.int
     VENUE_DETAIL_FIELD_NUMBER: _builtins.int
+    VENUE_DIFFERENCES_FIELD_NUMBER: _builtins.int
+    TRANSFERRED_FIELD_NUMBER: _builtins.int
+    ADJUSTED_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     currency: _builtins.str
     balance: _builtins.str
@@ -729,6 +744,10 @@ class Account(_message.Message):
     venue_state: Global___VenueState.ValueType
     venue_detail: _builtins.str
     """What differs, or what is waited for."""
+    transferred: _builtins.str
+    """Paid in at its venue since it was opened; below zero paid out."""
+    adjusted: _builtins.str
+    """Received by adjustments: of its venue, and where the venue's figure was adopted. Below zero paid."""
     @_builtins.property
     def created_at(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
@@ -736,6 +755,10 @@ class Account(_message.Message):
     @_builtins.property
     def auto_trade_off(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Symbols whose auto-trading is off though the account's is on."""
+
+    @_builtins.property
+    def venue_differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___VenueDifference]:
+        """Those of the differences that AdoptVenueFigure settles, as they were last compared."""
 
     def __init__(
         self,
@@ -763,14 +786,46 @@ class Account(_message.Message):
         venue: _builtins.str = ...,
         venue_state: Global___VenueState.ValueType = ...,
         venue_detail: _builtins.str = ...,
+        venue_differences: _abc.Iterable[Global___VenueDifference] | None = ...,
+        transferred: _builtins.str = ...,
+        adjusted: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["created_at", b"created_at", "updated_at", b"updated_at"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "auto_trade", b"auto_trade", "auto_trade_off", b"auto_trade_off", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "position_mode", b"position_mode", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at", "venue", b"venue", "venue_detail", b"venue_detail", "venue_state", b"venue_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "adjusted", b"adjusted", "auto_trade", b"auto_trade", "auto_trade_off", b"auto_trade_off", "balance", b"balance", "commission_paid", b"commission_paid", "created_at", b"created_at", "currency", b"currency", "equity", b"equity", "financing", b"financing", "margin_available", b"margin_available", "margin_called", b"margin_called", "margin_level", b"margin_level", "margin_used", b"margin_used", "position_mode", b"position_mode", "realised_profit", b"realised_profit", "revision", b"revision", "session_id", b"session_id", "trading_state", b"trading_state", "transferred", b"transferred", "unrealised_profit", b"unrealised_profit", "updated_at", b"updated_at", "venue", b"venue", "venue_detail", b"venue_detail", "venue_differences", b"venue_differences", "venue_state", b"venue_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Account: _TypeAlias = Account  # noqa: Y015
+
+@_typing.final
+class VenueDifference(_message.Message):
+    """A figure that the books and a venue outside have differently."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SYMBOL_FIELD_NUMBER: _builtins.int
+    VENUE_FIGURE_FIELD_NUMBER: _builtins.int
+    BOOKS_FIGURE_FIELD_NUMBER: _builtins.int
+    symbol: _builtins.str
+    """Whose position; empty: the account's balance."""
+    venue_figure: _builtins.str
+    """Exact, at whatever scale the venue keeps."""
+    books_figure: _builtins.str
+    def __init__(
+        self,
+        *,
+        symbol: _builtins.str = ...,
+        venue_figure: _builtins.str = ...,
+        books_figure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["books_figure", b"books_figure", "symbol", b"symbol", "venue_figure", b"venue_figure"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VenueDifference: _TypeAlias = VenueDifference  # noqa: Y015
 
 @_typing.final
 class LedgerEntry(_message.Message):
@@ -812,7 +867,9 @@ class LedgerEntry(_message.Message):
     conversion_path: _builtins.str
     """Quotes the rate came from, with their ticks."""
     detail: _builtins.str
-    """Of financing: position, annual rate, days and value dates."""
+    """Of financing: position, annual rate, days and value dates. Of what a venue moved: its words. Of its figure that was
+    adopted: both figures, who, and why.
+    """
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -927,14 +984,19 @@ class Transaction(_message.Message):
     POSTINGS_FIELD_NUMBER: _builtins.int
     CONVERSION_LEGS_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
     account_id: _builtins.str
     number: _builtins.int
     """1, 2, 3 … within the account."""
     kind: Global___TransactionKind.ValueType
     reference: _builtins.str
-    """The fill's execution id, or symbol and roll date of financing."""
+    """The fill's execution id, symbol and roll date of financing, the venue's own id of what it moved by itself, or
+    "adopted-" and the request id.
+    """
     entry: _builtins.int
     """Entry of the cash ledger; 0 where cash did not move."""
+    detail: _builtins.str
+    """Of a venue's figure that was adopted: both figures, who, and why."""
     @_builtins.property
     def postings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Posting]: ...
     @_builtins.property
@@ -954,10 +1016,11 @@ class Transaction(_message.Message):
         postings: _abc.Iterable[Global___Posting] | None = ...,
         conversion_legs: _abc.Iterable[Global___ConversionLeg] | None = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
+        detail: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "conversion_legs", b"conversion_legs", "entry", b"entry", "kind", b"kind", "number", b"number", "postings", b"postings", "reference", b"reference", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "conversion_legs", b"conversion_legs", "detail", b"detail", "entry", b"entry", "kind", b"kind", "number", b"number", "postings", b"postings", "reference", b"reference", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
