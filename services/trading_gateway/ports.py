@@ -60,11 +60,11 @@ class DecisionQuery:
 
 @dataclass(slots=True)
 class Told:
-    """The stories that changes belong to: one for each of their events (None: the work in hand), and new ones
-    to keep, by signal id and order id. `steps` end when the changes are stored.
+    """The stories that changes belong to: one for each of their events, and new ones to keep, by signal id
+    and order id. `steps` end when the changes are stored.
     """
 
-    events: list[Story | None] = field(default_factory=list)
+    events: list[Story] = field(default_factory=list)
     stories: dict[str, Story] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from services.runtime.database import adding, replacing
 from services.runtime.outbox import Outbox
+from services.runtime.row_writer import RowWriter
 from services.trading_gateway.adapters.rows import Rows
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.changes import (
@@ -21,13 +23,32 @@ from services.trading_gateway.domain.limits import LimitChange, LimitSetting
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 
+_OF_AN_ORDER = (
+    "number",
+    "account_id",
+    "client_order_id",
+    "scope",
+    "symbol",
+    "side",
+    "type",
+    "time_in_force",
+    "origin",
+    "created_ns",
+    "terms_key",
+    "signal_id",
+    "parent_id",
+    "link_id",
+    "position_id",
+)
+"""What is settled when it is placed."""
+
 
 class Schema:
     """Tables, made anew for each store: metadata is never shared between databases."""
 
     def __init__(self) -> None:
         self.metadata = metadata = sa.MetaData()
-        self.orders = Rows(Order, "orders", ("order_id",), metadata)
+        self.orders = Rows(Order, "orders", ("order_id",), metadata, constant=_OF_AN_ORDER)
         self.fills = Rows(Fill, "fills", ("execution_id",), metadata)
         self.ledger = Rows(LedgerEntry, "ledger", ("account_id", "entry"), metadata)
         self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)
@@ -80,6 +101,9 @@ class Schema:
             sa.Column("causation_id", sa.Text, nullable=False),
         )
         self.outbox = Outbox(metadata)
+        self.add_transactions = RowWriter(self.transactions)
+        self.add_stories = RowWriter(self.stories, make=adding)
+        self.put_feeds = RowWriter(self.feeds, make=replacing)
         orders, fills = self.orders.table.c, self.fills.table.c
         changes = self.limit_changes.table.c
         sa.Index("limit_changes_by_account", changes.account_id, changes.number)
