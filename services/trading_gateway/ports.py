@@ -16,6 +16,7 @@ from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reports import Report
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import OrderStatus
@@ -106,6 +107,9 @@ class Store(Protocol):
 
     async def transactions(self, account_id: str, after: int, limit: int | None = None) -> list[Transaction]:
         """Double-entry transactions after a number, in order; without a limit all."""
+
+    async def closed_tickets(self, account_id: str) -> list[Position]:
+        """Closed positions of a hedging account."""
 
     async def limit_changes(self, account_id: str, before: int | None, limit: int) -> list[LimitChange]:
         """Changes of an account's limits, newest first, before a number."""

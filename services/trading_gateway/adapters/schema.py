@@ -111,6 +111,10 @@ class Schema:
         sa.Index("orders_by_account", orders.account_id, orders.number)
         sa.Index("orders_by_status", orders.status)
         sa.Index("orders_by_parent", orders.parent_id)
+        tickets = self.tickets.table.c
+        is_open = tickets.size != 0
+        sa.Index("tickets_open", tickets.account_id, sqlite_where=is_open, postgresql_where=is_open)
+        sa.Index("tickets_by_symbol", tickets.account_id, tickets.symbol, tickets.revision)
         # Most orders have no signal, and cost nothing here.
         with_signal = orders.signal_id != ""
         sa.Index("orders_by_signal", orders.signal_id, sqlite_where=with_signal, postgresql_where=with_signal)

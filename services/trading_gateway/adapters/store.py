@@ -33,6 +33,7 @@ from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import FINAL_STATUSES, OrderStatus
 from services.trading_gateway.ports import DecisionQuery, FillQuery, OrderQuery, Told
@@ -141,6 +142,12 @@ class TradingStore:
         return await self._database.read(
             lambda connection: [plain.load(Transaction, body) for body in connection.scalars(bodies)]
         )
+
+    async def closed_tickets(self, account_id: str) -> list[Position]:
+        """Closed positions of a hedging account."""
+        table = self._schema.tickets.table
+        closed = sa.select(table).where(table.c.account_id == account_id, table.c.size == 0)
+        return await self._read(self._schema.tickets, closed)
 
     async def limit_changes(self, account_id: str, before: int | None, limit: int) -> list[LimitChange]:
         """Changes of an account's limits, newest first."""
@@ -287,10 +294,12 @@ class TradingStore:
             standing=self._standing(connection),
             orders=tuple(schema.orders.read(connection, working)),
             executions=tuple((row[0], row[1]) for row in connection.execute(executions)),
-            positions=tuple(
-                position
-                for rows in (schema.positions, schema.tickets)
-                for position in rows.read(connection, sa.select(rows.table))
+            positions=(
+                *schema.positions.read(connection, sa.select(schema.positions.table)),
+                *self._tickets(connection),
+            ),
+            ticket_revisions=tuple(
+                (row[0], row[1], row[2]) for row in connection.execute(self._ticket_revisions)
             ),
             sessions=tuple(
                 plain.load(Session, row.body) for row in connection.execute(sa.select(schema.sessions))
@@ -308,6 +317,21 @@ class TradingStore:
             fill_number=self._last(connection, schema.fills),
             journal_number=self._last(connection, schema.journal),
         )
+
+    def _tickets(self, connection: sa.Connection) -> Iterator[Position]:
+        """Those that are open, and those that orders at work may still change."""
+        rows, orders = self._schema.tickets, self._schema.orders.table.c
+        tickets = rows.table.c
+        for of in (orders.order_id, orders.position_id):
+            worked_on = (
+                sa.select(rows.table)
+                .join(self._schema.orders.table, (of == tickets.position_id))
+                .where(
+                    orders.account_id == tickets.account_id, orders.status.in_(_WORKING), tickets.size == 0
+                )
+            )
+            yield from rows.read(connection, worked_on)
+        yield from rows.read(connection, sa.select(rows.table).where(tickets.size != 0))
 
     def _placed(self, connection: sa.Connection) -> Iterator[tuple[str, int]]:
         """Orders that count, of each account's last second that had any: what its rate goes on from."""
