@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from functools import cache
 from importlib import import_module
 from pathlib import Path
@@ -45,9 +46,9 @@ def lease_on(database: Database, mesh: Mesh) -> Leadership:
     return lease
 
 
-def replacing(connection: sa.Connection, table: sa.Table) -> sa.Insert:
-    """An insert that replaces the row with the same key."""
-    return _replacing(connection.dialect.name, table)
+def replacing(connection: sa.Connection, table: sa.Table, constant: Collection[str] = ()) -> sa.Insert:
+    """An insert that replaces the row with the same key. Columns that are `constant` are the same in both."""
+    return _replacing(connection.dialect.name, table, frozenset(constant))
 
 
 def adding(connection: sa.Connection, table: sa.Table) -> sa.Insert:
@@ -57,10 +58,11 @@ def adding(connection: sa.Connection, table: sa.Table) -> sa.Insert:
 
 # Both kinds of database have them, each in an insert of its own. Made once for each table.
 @cache
-def _replacing(dialect: str, table: sa.Table) -> sa.Insert:
+def _replacing(dialect: str, table: sa.Table, constant: frozenset[str]) -> sa.Insert:
     statement = _insert(dialect, table)
     keys = [each.name for each in table.primary_key]
-    others = {each.name: statement.excluded[each.name] for each in table.columns if each.name not in keys}
+    kept = constant.union(keys)
+    others = {each.name: statement.excluded[each.name] for each in table.columns if each.name not in kept}
     found: sa.Insert = statement.on_conflict_do_update(index_elements=keys, set_=others)
     return found
 

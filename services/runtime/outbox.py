@@ -24,13 +24,16 @@ from services.errors import FxError
 from services.runtime import context
 from services.runtime.bus.events import message_class
 from services.runtime.ports import Bus
+from services.runtime.row_writer import RowWriter
 from services.runtime.store import Database
 from services.runtime.traces import current
 from services.tracing import Story
 
+_WRITTEN = ("type", "payload", "causation_id", "correlation_id", "traceparent")
 _BATCH = 256  # rows read at once; they are published by story, money one at a time within a key
 _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
+_REMOVE_S = 0.1  # a removal is a commit: as many rows as possible share one
 _COUNT_S = 1.0  # a publish that waits for the bus can take half a minute, in which the backlog grows
 _FULL = "STREAM_FULL"
 
@@ -55,14 +58,14 @@ class OutboxRow:
 class OutboxStore(Protocol):
     """Where the relay finds rows."""
 
-    async def unpublished(self, limit: int) -> Sequence[OutboxRow]:
-        """The oldest rows, in order."""
+    async def unpublished(self, limit: int, after: int = 0) -> Sequence[OutboxRow]:
+        """The oldest rows behind a position, in order."""
 
     async def published(self, through: int) -> None:
-        """Everything up to this position is stored on the bus."""
+        """Everything up to this position is stored on the bus, and may go."""
 
-    async def backlog(self) -> int:
-        """How many rows wait."""
+    async def backlog(self, after: int = 0) -> int:
+        """How many rows there are behind a position."""
 
 
 class Outbox:
@@ -86,7 +89,7 @@ class Outbox:
             sa.Column("traceparent", sa.String),
             sqlite_autoincrement=True,
         )
-        self._insert = self._table.insert()
+        self._writer = RowWriter(self._table, _WRITTEN)
 
     def append(
         self,
@@ -106,46 +109,51 @@ class Outbox:
         self, connection: sa.Connection, events: Iterable[tuple[Message, str | None, Story | None]]
     ) -> None:
         """The same of several events in order, each with its cause and story."""
-        rows = [_row(*each) for each in events]
-        if rows:
-            connection.execute(self._insert, rows)
+        self._writer.write(connection, [_row(*each) for each in events])
 
     def store(self, database: Database) -> OutboxStore:
         """The rows of this table in an open database, for the relay."""
         return _TableOutbox(self._table, database)
 
 
-def _row(event: Message, causation_id: str | None, story: Story | None) -> dict[str, object]:
+def _row(event: Message, causation_id: str | None, story: Story | None) -> tuple[object, ...]:
+    """The columns that are written, in their order."""
     of = current() if story is None else story
-    return {
-        "type": event.DESCRIPTOR.full_name,
-        "payload": event.SerializeToString(deterministic=True),
-        "causation_id": causation_id or of.causation_id or None,
-        "correlation_id": of.correlation_id or None,
-        "traceparent": of.traceparent or None,
-    }
+    return (
+        event.DESCRIPTOR.full_name,
+        event.SerializeToString(deterministic=True),
+        causation_id or of.causation_id or None,
+        of.correlation_id or None,
+        of.traceparent or None,
+    )
 
 
 class _TableOutbox:
     def __init__(self, table: sa.Table, database: Database) -> None:
-        self._table = table
         self._database = database
+        position, after = table.c.position, sa.bindparam("after", type_=sa.BigInteger)
+        rows = sa.bindparam("rows", type_=sa.Integer)
+        self._oldest = sa.select(table).where(position > after).order_by(position).limit(rows)
+        self._removal = table.delete().where(position <= sa.bindparam("through", type_=sa.BigInteger))
+        self._count = sa.select(sa.func.count()).select_from(table).where(position > after)
 
-    async def unpublished(self, limit: int) -> Sequence[OutboxRow]:
-        statement = sa.select(self._table).order_by(self._table.c.position).limit(limit)
+    async def unpublished(self, limit: int, after: int = 0) -> Sequence[OutboxRow]:
+        given = {"after": after, "rows": limit}
         return await self._database.read(
-            lambda connection: [OutboxRow(*row) for row in connection.execute(statement)]
+            lambda connection: [OutboxRow(*row) for row in connection.execute(self._oldest, given)]
         )
 
     async def published(self, through: int) -> None:
         crash_point("outbox.after_publish")
-        statement = self._table.delete().where(self._table.c.position <= through)
-        await self._database.write(lambda connection: connection.execute(statement).rowcount)
+        await self._database.write(
+            lambda connection: connection.execute(self._removal, {"through": through}).rowcount
+        )
         crash_point("outbox.after_removal")
 
-    async def backlog(self) -> int:
-        statement = sa.select(sa.func.count()).select_from(self._table)
-        return await self._database.read(lambda connection: connection.execute(statement).scalar_one())
+    async def backlog(self, after: int = 0) -> int:
+        return await self._database.read(
+            lambda connection: connection.execute(self._count, {"after": after}).scalar_one()
+        )
 
 
 class OutboxRelay:
@@ -164,8 +172,11 @@ class OutboxRelay:
         self._wake = asyncio.Event()
         self._wake.set()  # rows of an earlier process
         self._empty = asyncio.Event()
+        self._removable = asyncio.Event()
         self._failing_since: float | None = None
         self._waiting = False
+        self._published = 0
+        self._removed = 0
         self.backlog = 0
         """Rows that waited when it was last looked; a service refuses new work above a bound of its own."""
         self.full = False
@@ -192,11 +203,16 @@ class OutboxRelay:
 
     async def run(self) -> None:
         """Publish for ever."""
-        counting = asyncio.create_task(self._count(), name="outbox-count")
+        beside = (
+            asyncio.create_task(self._count(), name="outbox-count"),
+            asyncio.create_task(self._remove_often(), name="outbox-remove"),
+        )
         try:
             await self._relay()
         finally:
-            counting.cancel()
+            for each in beside:
+                each.cancel()
+            await self._remove()
 
     async def _relay(self) -> None:
         delay_s = _FIRST_DELAY_S
@@ -206,7 +222,8 @@ class OutboxRelay:
             try:
                 await self._publish_all()
             except FxError as failure:
-                await self._fail(failure)
+                await self._remove()
+                self._fail(failure)
                 await asyncio.sleep(delay_s)
                 delay_s = min(2 * delay_s, _LONGEST_DELAY_S)
                 self._wake.set()
@@ -218,27 +235,46 @@ class OutboxRelay:
         while True:
             await asyncio.sleep(_COUNT_S)
             if self._waiting:
-                self.backlog = await self._store.backlog()
+                self.backlog = await self._store.backlog(self._published)
+
+    async def _remove_often(self) -> None:
+        while True:
+            await self._removable.wait()
+            await asyncio.sleep(_REMOVE_S)
+            self._removable.clear()
+            await self._remove()
+
+    async def _remove(self) -> None:
+        """Published rows go together, some time after: until then they are read no more, and after a crash
+        they are published again, which the stream sees.
+        """
+        through = self._published
+        if through > self._removed:
+            try:
+                await self._store.published(through)
+            except FxError as failure:
+                self._log.warning("outbox.not_removed", error=str(failure))
+            else:
+                self._removed = through
 
     async def _publish_all(self) -> None:
-        while rows := await self._store.unpublished(_BATCH):
-            self.backlog = len(rows) if len(rows) < _BATCH else await self._store.backlog()
+        more = True
+        while more:
+            rows = await self._store.unpublished(_BATCH, self._published)
+            more = len(rows) == _BATCH  # what comes from now on wakes it again
+            self.backlog = await self._store.backlog(self._published) if more else len(rows)
             await self._publish_batch(rows)
         self.backlog = 0
         if not self._wake.is_set():
             self._empty.set()
 
     async def _publish_batch(self, rows: Sequence[OutboxRow]) -> None:
-        """Story by story. They are removed together: one commit a story took longer than publishing it."""
-        last = 0
-        try:
-            for story, group in groupby(rows, key=lambda row: row.story):
-                members = list(group)
-                await self._publish(story, members)
-                last = members[-1].position
-        finally:
-            if last:
-                await self._store.published(last)
+        for story, group in groupby(rows, key=lambda row: row.story):
+            members = list(group)
+            await self._publish(story, members)
+            self._published = members[-1].position
+            crash_point("outbox.after_publish")
+            self._removable.set()
 
     async def _publish(self, story: tuple[str | None, str | None, str | None], rows: list[OutboxRow]) -> None:
         crash_point("outbox.before_publish")
@@ -253,7 +289,7 @@ class OutboxRelay:
             self._waiting = False
         self._be_full(full=False)
 
-    async def _fail(self, failure: FxError) -> None:
+    def _fail(self, failure: FxError) -> None:
         if self._failing_since is None:
             self._failing_since = asyncio.get_running_loop().time()
         self._be_full(full=failure.reason == _FULL)

@@ -1,13 +1,15 @@
 """The database of several processes: PostgreSQL behind the same `write` and `read` as SQLite.
 
 It connects when first used, and again whenever the connection is lost, so a server that is away is
-UNAVAILABLE `STORE_UNAVAILABLE` until it is back and needs no order of starting. What was sent when a
-connection broke may have been committed: callers find out by their keys, as after any lost answer.
+UNAVAILABLE `STORE_UNAVAILABLE` until it is back and needs no order of starting. A commit whose answer was
+lost is asked for by the number of its transaction. Only where no answer to that comes either, it may have
+been made although it failed: callers find out by their keys.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -31,10 +33,14 @@ IDLE_S = 10
 """How long a process that stands still in the middle of a commit keeps the locks of it from others. Less
 would end commits of a process that an overloaded machine keeps waiting.
 """
+_ASK_S = 10.0
+"""How long a commit whose answer was lost is asked for. A server that was killed is back by then."""
+_ASK_AGAIN_S = 0.05
 _TRIES = 3
 _SCHEMA_LOCK = 7_310_579_614  # any number that no other program on the database takes for a lock
 _CONFLICTS = ("40001", "40P01")  # serialization failure, deadlock: nothing was done, and it may work now
 _DISK_FULL = "53100"
+_UNDECIDED = "in progress"
 # Connections, resources, an operator's doing, the system, what the server was configured to; time-outs.
 _BROKEN_CLASSES = ("08", "25", "53", "55", "57", "58", "F0", "XX")
 
@@ -67,6 +73,8 @@ class PostgresStore(Database):
         self._prepared = False
         self._reader: sa.Connection | None = None
         self._writing: sa.Connection | None = None
+        self._transaction = ""
+        """Number of the transaction at hand."""
         self._conflict = False
         self._away = False
         self._writer.start()
@@ -101,17 +109,51 @@ class PostgresStore(Database):
             self._drop_writer()
         try:
             self._open_writer()
-            self._raw.execute("BEGIN")
+            self._start()
         except (psycopg.OperationalError, DBAPIError):
             if self._writing is None or _usable(self._writing):
                 raise
             # It was lost while nobody used it: nothing was asked of the server yet.
             self._drop_writer()
             self._open_writer()
-            self._raw.execute("BEGIN")
+            self._start()
         self._here()
         if self.guard is not None:
             self.guard(self._connection)
+
+    def _start(self) -> None:
+        """Both in one message, and the number in the second of its answers."""
+        answers = self._raw.execute("BEGIN; SELECT pg_current_xact_id()::text")
+        answers.nextset()
+        (self._transaction,) = answers.fetchone()
+
+    @override
+    def _end(self) -> None:
+        try:
+            super()._end()
+        except (psycopg.OperationalError, psycopg.InterfaceError):
+            if _usable(self._connection) or not self._committed():
+                raise
+
+    def _committed(self) -> bool:
+        """What became of the commit whose answer was lost, as the server says it on another connection; False
+        too while it does not say.
+        """
+        self._drop_writer()
+        end = time.monotonic() + _ASK_S
+        while time.monotonic() < end:
+            try:
+                self._open_writer()
+                asked = self._raw.execute("SELECT pg_xact_status(%s::xid8)", (self._transaction,))
+                (status,) = asked.fetchone()
+            except (psycopg.Error, DBAPIError):
+                self._drop_writer()
+                status = _UNDECIDED
+            if status != _UNDECIDED:
+                self._log.warning("database.commit_found", database=self.name, status=status)
+                return bool(status == "committed")
+            time.sleep(_ASK_AGAIN_S)
+        return False
 
     def _open_writer(self) -> None:
         if self._writing is None:

@@ -123,15 +123,27 @@ class Database(ABC):
         """Run a group in one transaction. One result each: a value, or an exception inside _Failed."""
         try:
             self._begin()
-            results = [self._run(job) for job in group]
+            results = [self._alone(*group)] if len(group) == 1 else [self._run(job) for job in group]
             crash_point("store.before_commit")
-            self._raw.execute("COMMIT")
+            self._end()
             crash_point("store.after_commit")
+        except _RefusedError as refused:
+            self._roll_back()
+            return [_Failed(refused.failure)]
         except Exception as failure:  # noqa: BLE001  # the writer thread must outlive everything
             # The transaction is gone or cannot be finished, and with it what the others of the group did.
             self._roll_back()
             return [_Failed(self._error(failure))] * len(group)
         return results
+
+    def _alone(self, job: _Job) -> Any:
+        """The only one of its transaction needs no savepoint: what it raises undoes all there is."""
+        try:
+            return job.context.run(job.run, self._connection)
+        except Exception as failure:
+            if self._ends_all(failure):
+                raise
+            raise _RefusedError(self._for_caller(failure)) from failure
 
     def _run(self, job: _Job) -> Any:
         self._raw.execute("SAVEPOINT job")
@@ -167,6 +179,10 @@ class Database(ABC):
     @abstractmethod
     def _begin(self) -> None:
         """Begin the transaction of a group."""
+
+    def _end(self) -> None:
+        """Commit the transaction of a group. Raises unless that is known to have happened."""
+        self._raw.execute("COMMIT")
 
     @abstractmethod
     def _roll_back(self) -> None:
@@ -270,6 +286,14 @@ class SqliteStore(Database):
 @dataclass(frozen=True, slots=True)
 class _Failed:
     failure: Exception
+
+
+class _RefusedError(Exception):
+    """The only function of a transaction raised `failure`."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self.failure = failure
 
 
 def add_missing(connection: sa.Connection, schema: sa.MetaData) -> None:

@@ -16,6 +16,7 @@ from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reports import Report
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import OrderStatus
@@ -60,11 +61,11 @@ class DecisionQuery:
 
 @dataclass(slots=True)
 class Told:
-    """The stories that changes belong to: one for each of their events (None: the work in hand), and new ones
-    to keep, by signal id and order id. `steps` end when the changes are stored.
+    """The stories that changes belong to: one for each of their events, and new ones to keep, by signal id
+    and order id. `steps` end when the changes are stored.
     """
 
-    events: list[Story | None] = field(default_factory=list)
+    events: list[Story] = field(default_factory=list)
     stories: dict[str, Story] = field(default_factory=dict)
     steps: list[Step] = field(default_factory=list)
 
@@ -109,6 +110,9 @@ class Store(Protocol):
 
     async def transactions(self, account_id: str, after: int, limit: int | None = None) -> list[Transaction]:
         """Double-entry transactions after a number, in order; without a limit all."""
+
+    async def closed_tickets(self, account_id: str) -> list[Position]:
+        """Closed positions of a hedging account."""
 
     async def limit_changes(self, account_id: str, before: int | None, limit: int) -> list[LimitChange]:
         """Changes of an account's limits, newest first, before a number."""

@@ -22,6 +22,8 @@ import psutil
 import psycopg
 import pytest
 
+from tests.kit.ports import HOST, free_port
+
 PROGRAMS_VARIABLE = "FXMESH_TEST_POSTGRES_PROGRAMS"
 """Folder of initdb and postgres to test with; without it PATH is searched, then where Debian puts them."""
 _DEBIAN = Path("/usr/lib/postgresql")
@@ -48,12 +50,14 @@ class PostgresServer:
                 os.chown(each, self._user.pw_uid, self._user.pw_gid)
         self._process: subprocess.Popen[bytes] | None = None
         self._numbers = count(1)
+        self.port = free_port()
+        """Of this machine, beside the socket: for what stands between a client and the server."""
         made = self._run("initdb", "-D", str(self._data), "-U", "fxmesh", "-A", "trust", "-E", "UTF8", "-N")
         if made.returncode:
             raise RuntimeError(f"initdb failed:\n{made.stdout.decode()[-2000:]}")
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://fxmesh@/{database}?host={self.folder / 'socket'}"
+        return f"postgresql://fxmesh@/{database}?host={self.folder / 'socket'}&port={self.port}"
 
     def number(self) -> int:
         """1, 2, 3 …, for names of things in it."""
@@ -74,7 +78,12 @@ class PostgresServer:
     def start(self, *options: str) -> None:
         """Start and return once it takes connections. `options`: settings such as `fsync=on`."""
         # Tests end processes, not the machine: nothing is lost that the kernel has.
-        settings = ["fsync=off", "listen_addresses=", f"unix_socket_directories={self.folder / 'socket'}"]
+        settings = [
+            "fsync=off",
+            f"listen_addresses={HOST}",
+            f"port={self.port}",
+            f"unix_socket_directories={self.folder / 'socket'}",
+        ]
         given = [part for each in (*settings, *options) for part in ("-c", each)]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
 
 import psycopg
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
+from sqlalchemy.engine import make_url
 
 from services.errors import FxError, Kind
 from services.runtime.fatal import WrongSettings
@@ -20,6 +22,7 @@ from services.trading_gateway.config import Settings
 from tests.kit.events import quiet_log
 from tests.kit.nats import until_async
 from tests.kit.postgres import PostgresServer, own_postgres, postgres
+from tests.kit.proxy import Direction, Proxy, proxy
 
 __all__ = ["own_postgres", "postgres"]
 
@@ -136,6 +139,63 @@ async def test_a_session_that_ends_in_the_middle_fails_what_it_did_and_no_more(
     assert (failure.value.kind, failure.value.reason) == UNAVAILABLE
     await store.write(insert(3))
     assert await store.read(ids) == [3]
+
+
+@dataclass
+class Cut:
+    """A store whose connections can be cut in the middle of a commit."""
+
+    store: PostgresStore
+    way: Proxy
+    server: PostgresServer
+
+    async def write_and_lose(self, number: int, direction: Direction) -> None:
+        """Insert a row; once that is done, what goes in a direction is lost with the connection."""
+
+        def run(connection: sa.Connection) -> None:
+            insert(number)(connection)
+            direction.stall()
+
+        written = asyncio.create_task(self.store.write(run))
+        if direction is self.way.to_client:
+            await until_async(lambda: self._holds(number), expected=True)
+        else:
+            await until_async(self._waits, expected=True)
+        self.way.reset()
+        direction.resume()
+        await written
+
+    async def _holds(self, number: int) -> bool:
+        return bool(self.server.ask(f"SELECT 1 FROM orders WHERE id = {number}", self.store.name))
+
+    async def _waits(self) -> bool:
+        """True while a transaction stands still before its commit."""
+        asked = "SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction' AND datname = "
+        return bool(self.server.ask(f"{asked}'{self.store.name}'"))
+
+
+@pytest_asyncio.fixture
+async def cut(postgres: PostgresServer) -> AsyncIterator[Cut]:
+    name = make_url(postgres.database()).database
+    async with proxy(postgres.port) as way:
+        store = opened(f"postgresql://fxmesh@{way.address}/{name}")
+        await store.write(insert(1))
+        yield Cut(store, way, postgres)
+        await store.close()
+
+
+async def test_a_commit_whose_answer_is_lost_is_found(cut: Cut) -> None:
+    await cut.write_and_lose(2, cut.way.to_client)
+    await cut.store.write(insert(3))
+    assert await cut.store.read(ids) == [1, 2, 3]
+
+
+async def test_a_commit_that_never_arrived_failed(cut: Cut) -> None:
+    with pytest.raises(FxError) as failure:
+        await cut.write_and_lose(2, cut.way.to_server)
+    assert (failure.value.kind, failure.value.reason) == UNAVAILABLE
+    await cut.store.write(insert(3))
+    assert await cut.store.read(ids) == [1, 3]
 
 
 async def test_a_deadlock_with_somebody_else_is_tried_again(

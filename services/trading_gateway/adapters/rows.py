@@ -7,15 +7,17 @@ made once: making one takes longer than the database does with it.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import MISSING, fields
 from enum import Enum
+from operator import attrgetter
 from types import NoneType, UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
 
 from services.runtime.database import replacing
+from services.runtime.row_writer import RowWriter
 
 T = TypeVar("T")
 ARRIVAL: sa.ColumnClause[int] = sa.literal_column("rowid", sa.BigInteger)
@@ -35,8 +37,11 @@ class Rows(Generic[T]):
         metadata: sa.MetaData,
         *,
         arriving: bool = False,
+        constant: Collection[str] = (),
     ) -> None:
-        """`key`: the fields of the primary key; `arriving`: rows are read in the order of `ARRIVAL`."""
+        """`key`: the fields of the primary key; `arriving`: rows are read in the order of `ARRIVAL`;
+        `constant`: fields that never change, so that indexes on them need not be written again.
+        """
         self._kind = kind
         types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
         self._names = [each.name for each in fields(kind)]  # type: ignore[arg-type]
@@ -52,22 +57,24 @@ class Rows(Generic[T]):
             for each in self._names
         ]
         self._readers = [_reader(types[each][0], types[each][2]) for each in self._names]
+        self._cells = attrgetter(*self._names)
+        stored = (_writer(types[each][0]) for each in self._names)
+        self._writers = [(at, write) for at, write in enumerate(stored) if write is not None]
         self.table = sa.Table(name, metadata, *columns)
-        self._insert = sa.insert(self.table)
+        self._adding = RowWriter(self.table)
+        self._putting = RowWriter(
+            self.table, make=lambda connection, table: replacing(connection, table, constant)
+        )
         if arriving:
             sa.event.listen(self.table, "after_create", _arrival_column)
 
     def add(self, connection: sa.Connection, values: Iterable[T]) -> None:
         """Insert new rows."""
-        content = [self._row(each) for each in values]
-        if content:
-            connection.execute(self._insert, content)
+        self._adding.write(connection, [self._row(each) for each in values])
 
     def put(self, connection: sa.Connection, values: Iterable[T]) -> None:
         """Insert rows, or replace those with their keys."""
-        content = [self._row(each) for each in values]
-        if content:
-            connection.execute(replacing(connection, self.table), content)
+        self._putting.write(connection, [self._row(each) for each in values])
 
     def read(
         self, connection: sa.Connection, statement: sa.Select[Any], given: Mapping[str, Any] | None = None
@@ -80,8 +87,11 @@ class Rows(Generic[T]):
         cells = zip(self._readers, row, strict=True)
         return self._kind(*[stored if read is None else read(stored) for read, stored in cells])
 
-    def _row(self, value: T) -> dict[str, Any]:
-        return {name: _stored(getattr(value, name)) for name in self._names}
+    def _row(self, value: T) -> tuple[Any, ...]:
+        cells = list(self._cells(value))
+        for at, write in self._writers:
+            cells[at] = write(cells[at])
+        return tuple(cells)
 
 
 _COLUMNS: dict[type, sa.types.TypeEngine[Any]] = {
@@ -131,6 +141,11 @@ def _reader(kind: type, full: Any) -> Callable[[Any], Any] | None:
     if kind is tuple:
         return lambda stored: None if stored is None else _tuples(json.loads(stored))
     return None
+
+
+def _writer(kind: type) -> Callable[[Any], Any] | None:
+    """Makes what a column holds of a value; None where that is the value."""
+    return _stored if kind in (Enum, tuple) else None
 
 
 def _stored(value: Any) -> Any:

@@ -6,7 +6,9 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
+from services.runtime.database import adding, replacing
 from services.runtime.outbox import Outbox
+from services.runtime.row_writer import RowWriter
 from services.trading_gateway.adapters.rows import Rows
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.changes import (
@@ -22,13 +24,32 @@ from services.trading_gateway.domain.limits import LimitChange, LimitSetting
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 
+_OF_AN_ORDER = (
+    "number",
+    "account_id",
+    "client_order_id",
+    "scope",
+    "symbol",
+    "side",
+    "type",
+    "time_in_force",
+    "origin",
+    "created_ns",
+    "terms_key",
+    "signal_id",
+    "parent_id",
+    "link_id",
+    "position_id",
+)
+"""What is settled when it is placed."""
+
 
 class Schema:
     """Tables, made anew for each store: metadata is never shared between databases."""
 
     def __init__(self) -> None:
         self.metadata = metadata = sa.MetaData()
-        self.orders = Rows(Order, "orders", ("order_id",), metadata)
+        self.orders = Rows(Order, "orders", ("order_id",), metadata, constant=_OF_AN_ORDER)
         self.fills = Rows(Fill, "fills", ("execution_id",), metadata)
         self.ledger = Rows(LedgerEntry, "ledger", ("account_id", "entry"), metadata)
         self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)
@@ -82,6 +103,9 @@ class Schema:
             sa.Column("causation_id", sa.Text, nullable=False),
         )
         self.outbox = Outbox(metadata)
+        self.add_transactions = RowWriter(self.transactions)
+        self.add_stories = RowWriter(self.stories, make=adding)
+        self.put_feeds = RowWriter(self.feeds, make=replacing)
         orders, fills = self.orders.table.c, self.fills.table.c
         changes = self.limit_changes.table.c
         sa.Index("limit_changes_by_account", changes.account_id, changes.number)
@@ -89,6 +113,10 @@ class Schema:
         sa.Index("orders_by_account", orders.account_id, orders.number)
         sa.Index("orders_by_status", orders.status)
         sa.Index("orders_by_parent", orders.parent_id)
+        tickets = self.tickets.table.c
+        is_open = tickets.size != 0
+        sa.Index("tickets_open", tickets.account_id, sqlite_where=is_open, postgresql_where=is_open)
+        sa.Index("tickets_by_symbol", tickets.account_id, tickets.symbol, tickets.revision)
         # Most orders have no signal, and cost nothing here.
         with_signal = orders.signal_id != ""
         sa.Index("orders_by_signal", orders.signal_id, sqlite_where=with_signal, postgresql_where=with_signal)

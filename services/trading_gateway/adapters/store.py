@@ -7,19 +7,19 @@ that was applied after it fails too, and the books are built again from what is 
 
 from __future__ import annotations
 
-import contextvars
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import astuple
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from services.crash import crash_point
 from services.errors import FxError, Kind
-from services.runtime.database import adding, replacing
+from services.runtime.database import replacing
 from services.runtime.store import Database
 from services.tracing import Story
 from services.trading_gateway import wire
+from services.trading_gateway.adapters.batches import Batch
 from services.trading_gateway.adapters.rows import ARRIVAL, Rows
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.domain import plain
@@ -33,6 +33,7 @@ from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
+from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import FINAL_STATUSES, OrderStatus
 from services.trading_gateway.ports import DecisionQuery, FillQuery, OrderQuery, Told
@@ -48,16 +49,23 @@ class TradingStore:
     def __init__(self, database: Database, schema: Schema) -> None:
         self._database = database
         self._schema = schema
-        self._add_transactions = sa.insert(schema.transactions)
+        self._batch: Batch | None = None
+        """The last one; it takes more until the writer thread begins with it."""
         self._last_entry = sa.select(sa.func.max(schema.journal.table.c.number))
+        tickets = schema.tickets.table.c
+        of = (tickets.account_id, tickets.symbol)
+        self._ticket_revisions = sa.select(*of, sa.func.max(tickets.revision)).group_by(*of)
         orders = schema.orders.table
         self._by_id = sa.select(orders).where(orders.c.order_id == sa.bindparam("wanted"))
 
     async def commit(self, changes: Changes, told: Told) -> None:
-        """One transaction. Raises FxError UNAVAILABLE `STORE_UNAVAILABLE` when an earlier commit failed."""
-        # The writer thread has no context of its own; the outbox notes whose work the events are.
-        context = contextvars.copy_context()
-        await self._database.write(lambda connection: context.run(self._write, connection, changes, told))
+        """One transaction, shared with what waits for the database at the same time. Raises FxError
+        UNAVAILABLE `STORE_UNAVAILABLE` when an earlier commit failed.
+        """
+        if self._batch is None or not self._batch.add(changes, told):
+            self._batch = Batch(changes, told)
+            self._batch.begin(self._database, self._write)
+        await self._batch.written()
 
     async def stories(self) -> dict[str, Story]:
         """Of undecided signals and of orders that are not over, by their ids."""
@@ -143,6 +151,12 @@ class TradingStore:
             lambda connection: [plain.load(Transaction, body) for body in connection.scalars(bodies)]
         )
 
+    async def closed_tickets(self, account_id: str) -> list[Position]:
+        """Closed positions of a hedging account."""
+        table = self._schema.tickets.table
+        closed = sa.select(table).where(table.c.account_id == account_id, table.c.size == 0)
+        return await self._read(self._schema.tickets, closed)
+
     async def limit_changes(self, account_id: str, before: int | None, limit: int) -> list[LimitChange]:
         """Changes of an account's limits, newest first."""
         table = self._schema.limit_changes.table
@@ -210,8 +224,16 @@ class TradingStore:
     # Writing, on the writer thread
 
     def _write(self, connection: sa.Connection, changes: Changes, told: Told) -> None:
-        schema = self._schema
         self._check_sequence(connection, changes)
+        driver = connection.dialect.loaded_dbapi
+        try:
+            self._write_rows(connection, changes, told)
+        except driver.IntegrityError as clash:
+            # Keys are looked up before they are used: a commit that was given up was made all the same.
+            raise _behind("a row is there that the books do not know") from clash
+
+    def _write_rows(self, connection: sa.Connection, changes: Changes, told: Told) -> None:
+        schema = self._schema
         schema.journal.add(connection, changes.journal)
         crash_point("trading.journaled", *changes.inputs)
         schema.orders.put(connection, changes.orders.values())
@@ -221,7 +243,8 @@ class TradingStore:
         schema.accounts.put(connection, changes.accounts.values())
         schema.fills.add(connection, changes.fills)
         schema.ledger.add(connection, changes.ledger)
-        self._write_transactions(connection, changes.transactions)
+        transactions = [(each.account_id, each.number, plain.dump(each)) for each in changes.transactions]
+        schema.add_transactions.write(connection, transactions)
         schema.limits.put(connection, changes.limits.values())
         schema.cursors.put(connection, changes.cursors.values())
         schema.venue_cash.add(connection, changes.venue_cash)
@@ -230,38 +253,25 @@ class TradingStore:
         schema.signals.put(connection, changes.signals.values())
         schema.answers.add(connection, changes.answers)
         self._write_markets(connection, changes)
-        stories = [{"key": key, **asdict(story)} for key, story in told.stories.items()]
-        if stories:
-            connection.execute(adding(connection, schema.stories), stories)
+        stories = [(key, *astuple(story)) for key, story in told.stories.items()]
+        schema.add_stories.write(connection, stories)
         crash_point("trading.rows_written", *changes.inputs)
         self._write_events(connection, changes.events, told.events)
         crash_point("trading.events_written", *changes.inputs)
-
-    def _write_transactions(self, connection: sa.Connection, values: Sequence[Transaction]) -> None:
-        rows = [
-            {"account_id": each.account_id, "number": each.number, "body": plain.dump(each)}
-            for each in values
-        ]
-        if rows:
-            connection.execute(self._add_transactions, rows)
 
     def _write_markets(self, connection: sa.Connection, changes: Changes) -> None:
         schema = self._schema
         for session in changes.sessions.values():
             row = {"session_id": session.session_id, "body": plain.dump(session)}
             connection.execute(replacing(connection, schema.sessions), row)
-        feeds = [
-            {"scope": scope, "symbol": symbol, "body": plain.dump(state)}
-            for (scope, symbol), state in changes.feeds.items()
-        ]
-        if feeds:
-            connection.execute(replacing(connection, schema.feeds), feeds)
+        feeds = [(*key, plain.dump(state)) for key, state in changes.feeds.items()]
+        schema.put_feeds.write(connection, feeds)
         if changes.standing is not None:
             row = {"of": "all", "body": plain.dump(changes.standing)}
             connection.execute(replacing(connection, schema.standing), row)
 
     def _write_events(
-        self, connection: sa.Connection, told: Sequence[Event], stories: Sequence[Story | None]
+        self, connection: sa.Connection, told: Sequence[Event], stories: Sequence[Story]
     ) -> None:
         events = zip(map(wire.event, told), wire.causes(told), stories, strict=True)
         self._schema.outbox.append_all(connection, events)
@@ -271,7 +281,7 @@ class TradingStore:
         last = connection.execute(self._last_entry).scalar_one() or 0
         if changes.follows != last:
             detail = f"a commit before this one failed: the journal ends at {last}, not {changes.follows}"
-            raise FxError(Kind.UNAVAILABLE, "STORE_UNAVAILABLE", detail, retry_after_s=1.0)
+            raise _behind(detail)
 
     # Reading
 
@@ -293,10 +303,12 @@ class TradingStore:
             standing=self._standing(connection),
             orders=tuple(schema.orders.read(connection, working)),
             executions=tuple((row[0], row[1]) for row in connection.execute(executions)),
-            positions=tuple(
-                position
-                for rows in (schema.positions, schema.tickets)
-                for position in rows.read(connection, sa.select(rows.table))
+            positions=(
+                *schema.positions.read(connection, sa.select(schema.positions.table)),
+                *self._tickets(connection),
+            ),
+            ticket_revisions=tuple(
+                (row[0], row[1], row[2]) for row in connection.execute(self._ticket_revisions)
             ),
             sessions=tuple(
                 plain.load(Session, row.body) for row in connection.execute(sa.select(schema.sessions))
@@ -314,6 +326,21 @@ class TradingStore:
             fill_number=self._last(connection, schema.fills),
             journal_number=self._last(connection, schema.journal),
         )
+
+    def _tickets(self, connection: sa.Connection) -> Iterator[Position]:
+        """Those that are open, and those that orders at work may still change."""
+        rows, orders = self._schema.tickets, self._schema.orders.table.c
+        tickets = rows.table.c
+        for of in (orders.order_id, orders.position_id):
+            worked_on = (
+                sa.select(rows.table)
+                .join(self._schema.orders.table, (of == tickets.position_id))
+                .where(
+                    orders.account_id == tickets.account_id, orders.status.in_(_WORKING), tickets.size == 0
+                )
+            )
+            yield from rows.read(connection, worked_on)
+        yield from rows.read(connection, sa.select(rows.table).where(tickets.size != 0))
 
     def _placed(self, connection: sa.Connection) -> Iterator[tuple[str, int]]:
         """Orders that count, of each account's last second that had any: what its rate goes on from."""
@@ -350,3 +377,8 @@ class TradingStore:
         return await self._read(
             rows, sa.select(rows.table).where(*conditions).order_by(number.desc()).limit(limit)
         )
+
+
+def _behind(detail: str) -> FxError:
+    """The books rest on another state than the one that is stored: they are to be built anew."""
+    return FxError(Kind.UNAVAILABLE, "STORE_UNAVAILABLE", detail, retry_after_s=1.0)

@@ -45,6 +45,9 @@ class Saved:
     executions: tuple[tuple[str, str], ...] = ()
     """(order id, execution id) of the fills of these orders."""
     positions: tuple[Position, ...] = ()
+    """Without the closed tickets of hedging accounts of which no order works."""
+    ticket_revisions: tuple[tuple[str, str, int], ...] = ()
+    """(account, symbol, last revision of its tickets)."""
     sessions: tuple[Session, ...] = ()
     feeds: tuple[FeedState, ...] = ()
     signal_counts: tuple[tuple[str, int], ...] = ()
@@ -82,7 +85,7 @@ class Book:
         self.markets = Markets(saved.sessions, saved.feeds)
         self.accounts: dict[str, Account] = {each.account_id: each for each in saved.accounts}
         self.standing = saved.standing
-        self.holdings = Holdings(saved.positions)
+        self.holdings = Holdings(saved.positions, saved.ticket_revisions)
         self.orders: dict[str, Order] = {each.order_id: each for each in saved.orders}
         self._working = Working(saved.orders)
         self.order_number = saved.order_number
@@ -96,6 +99,8 @@ class Book:
         self._executions: dict[str, set[str]] = {}
         for of, execution in saved.executions:
             self._executions.setdefault(of, set()).add(execution)
+        self._orders_of = Counter(map(self._ticket, saved.orders))
+        """How many orders in memory each ticket has."""
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._cash: OrderedDict[tuple[str, str], None] = OrderedDict()
         """Venues' transactions that were booked, of those lately heard: the store knows them all."""
@@ -157,7 +162,10 @@ class Book:
 
     def put_order(self, order: Order, step: OrderStep | None = None) -> Order:
         """Keep the next revision of an order, and publish it when the step has an event."""
-        self._working.keep(self.orders.get(order.order_id), order)
+        known = self.orders.get(order.order_id)
+        self._working.keep(known, order)
+        if known is None:
+            self._orders_of[self._ticket(order)] += 1
         self.orders[order.order_id] = self.changes.orders[order.order_id] = order
         if step is not None:
             self.tell(OrderChanged(step, order))
@@ -168,6 +176,7 @@ class Book:
     def adopt(self, order: Order, executions: Iterable[str]) -> None:
         """Take an order that is over back into memory, from the store, since something came late for it."""
         if order.order_id not in self.orders:
+            self._orders_of[self._ticket(order)] += 1
             self.orders[order.order_id] = order
             self._executions[order.order_id] = set(executions)
             self._finished[order.order_id] = None
@@ -176,8 +185,10 @@ class Book:
         """Drop the oldest finished orders from memory. Call it only when all changes are committed."""
         while len(self._finished) > keep:
             oldest, _ = self._finished.popitem(last=False)
-            self.orders.pop(oldest, None)
             self._executions.pop(oldest, None)
+            order = self.orders.pop(oldest, None)
+            if order is not None:
+                self._forget_ticket(order)
         while len(self._cash) > keep:
             self._cash.popitem(last=False)
 
@@ -300,8 +311,20 @@ class Book:
         return kept
 
     def positions_of(self, account_id: str) -> list[Position]:
-        """Positions of an account by symbol and age, flat ones too."""
+        """Positions of an account in memory by symbol and age, flat ones too."""
         return self.holdings.all(account_id)
+
+    def _ticket(self, order: Order) -> tuple[str, str, str]:
+        return order.account_id, order.symbol, self.position_id(order)
+
+    def _forget_ticket(self, order: Order) -> None:
+        """An order is forgotten, and its ticket with the last of its orders."""
+        ticket = self._ticket(order)
+        self._orders_of[ticket] -= 1
+        if not self._orders_of[ticket]:
+            del self._orders_of[ticket]
+            if ticket[2]:
+                self.holdings.forget(*ticket)
 
     # Changes
 

@@ -4,7 +4,7 @@ it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import TypeAlias
 
 from services.trading_gateway.domain.accounts import Account, Standing
@@ -145,6 +145,16 @@ class Changes:
     answers: list[Answered] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+
+    def absorb(self, later: Changes) -> None:
+        """Take in what changed next, so that both are one transaction."""
+        for each in fields(self):
+            mine, theirs = getattr(self, each.name), getattr(later, each.name)
+            if isinstance(mine, dict):
+                mine.update(theirs)
+            elif isinstance(mine, list):
+                mine.extend(theirs)
+        self.standing = later.standing or self.standing
 
     def __bool__(self) -> bool:
         """True when there is anything to commit. Every change of the books comes with a journal entry."""

@@ -1,7 +1,8 @@
 """The positions of all accounts, with those at hand that are open.
 
-A netting account holds one a symbol, a hedging account one for each order that opened one. A position that
-was closed stays: a fill may come late for it.
+A netting account holds one a symbol, a hedging account one for each order that opened one: a ticket. One that
+was closed stays as long as orders of it do; older ones are in the store only. They have no late fills, since
+hedging accounts are on paper.
 """
 
 from __future__ import annotations
@@ -19,10 +20,13 @@ Key: TypeAlias = tuple[str, str]
 class Holdings:
     """What is held, and what was."""
 
-    def __init__(self, positions: Iterable[Position] = ()) -> None:
+    def __init__(
+        self, positions: Iterable[Position] = (), revisions: Iterable[tuple[str, str, int]] = ()
+    ) -> None:
+        """`revisions`: the last one of all tickets there ever were, by account and symbol."""
         self._all: dict[str, dict[Key, Position]] = {}
         self._open: dict[str, dict[Key, Position]] = {}
-        self._changes: dict[tuple[str, str], int] = {}
+        self._changes = {(account_id, symbol): last for account_id, symbol, last in revisions}
         self.symbols: dict[str, set[str]] = {}
         """Symbols with an open position, by account; of accounts that ever had one."""
         for each in positions:
@@ -44,8 +48,14 @@ class Holdings:
         self._keep(position)
         return position
 
+    def forget(self, account_id: str, symbol: str, position_id: str) -> None:
+        """Drop a ticket from memory, unless it is open."""
+        held, key = self._all.get(account_id, {}), (symbol, position_id)
+        if key in held and held[key].flat:
+            del held[key]
+
     def all(self, account_id: str) -> list[Position]:
-        """Positions of an account, flat ones too, by symbol and age."""
+        """Positions of an account in memory, flat ones too, by symbol and age."""
         return sorted(self._all.get(account_id, {}).values(), key=_by_symbol_and_age)
 
     def open(self, account_id: str) -> list[Position]:

@@ -7,6 +7,7 @@ fills, acceptance and cancel come in: an order whose fills reach its size is FIL
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.values import (
@@ -182,6 +183,15 @@ class Order:
         return self.status.final
 
 
+_NOTHING_PENDING: dict[str, Any] = {
+    "amend_size": None,
+    "amend_limit": None,
+    "amend_stop": None,
+    "amend_trail": None,
+    "amend_revision": 0,
+}
+
+
 def closing(position: Position, size: int = 0) -> Terms:
     """The market order that closes a position, or `size` of it."""
     side = Side.of(-position.size)
@@ -196,8 +206,12 @@ def closing(position: Position, size: int = 0) -> Terms:
     )
 
 
-def changed(order: Order, time_ns: int, status: OrderStatus, reason: str = "", detail: str = "") -> Order:
-    """The next revision with another status. Market time never runs backwards on an order."""
+def changed(
+    order: Order, time_ns: int, status: OrderStatus, reason: str = "", detail: str = "", **also: Any
+) -> Order:
+    """The next revision with another status, and other fields as given: copying an order is what its steps
+    cost. Market time never runs backwards on an order.
+    """
     return replace(
         order,
         status=status,
@@ -205,21 +219,29 @@ def changed(order: Order, time_ns: int, status: OrderStatus, reason: str = "", d
         updated_ns=max(order.updated_ns, time_ns),
         reason=reason,
         reason_detail=detail,
+        **also,
     )
 
 
 def accepted(order: Order, time_ns: int, works_from_ns: int = 0) -> Order:
     """The venue works it. Says nothing new once a fill or an end was seen."""
     if order.status in (OrderStatus.PLACED, OrderStatus.UNKNOWN):
-        after = changed(order, time_ns, OrderStatus.ACCEPTED)
-        return replace(after, at_venue=True, works_from_ns=works_from_ns, ask_ns=None, depth=())
+        return changed(
+            order,
+            time_ns,
+            OrderStatus.ACCEPTED,
+            at_venue=True,
+            works_from_ns=works_from_ns,
+            ask_ns=None,
+            depth=(),
+        )
     return order
 
 
 def unanswered(order: Order, time_ns: int, ask_ns: int) -> Order:
     """UNKNOWN: sent, and not known whether the venue has it; asked for at `ask_ns`."""
     if order.status is OrderStatus.PLACED:
-        return replace(changed(order, time_ns, OrderStatus.UNKNOWN), ask_ns=ask_ns, depth=())
+        return changed(order, time_ns, OrderStatus.UNKNOWN, ask_ns=ask_ns, depth=())
     return order
 
 
@@ -236,8 +258,12 @@ def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
     elif status in (OrderStatus.PLACED, OrderStatus.ACCEPTED, OrderStatus.UNKNOWN):
         status = OrderStatus.PARTIALLY_FILLED
     done = status is OrderStatus.FILLED
-    return replace(
-        changed(order, time_ns, status, "" if done else order.reason, "" if done else order.reason_detail),
+    return changed(
+        order,
+        time_ns,
+        status,
+        "" if done else order.reason,
+        "" if done else order.reason_detail,
         at_venue=True,
         ask_ns=None,
         filled=filled,
@@ -248,7 +274,7 @@ def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
 
 def ended(order: Order, time_ns: int, status: OrderStatus, reason: str, detail: str) -> Order:
     """CANCELLED, EXPIRED or REJECTED; no change for an order that is over already."""
-    return order if order.final else _settled(changed(order, time_ns, status, reason, detail))
+    return order if order.final else changed(order, time_ns, status, reason, detail, **_NOTHING_PENDING)
 
 
 def resting_status(order: Order) -> OrderStatus:
@@ -268,10 +294,11 @@ class Amendment:
 
 def amendment_asked(order: Order, time_ns: int, wanted: Amendment) -> Order:
     """PENDING_AMEND with what is asked for."""
-    pending = changed(order, time_ns, OrderStatus.PENDING_AMEND)
-    return replace(
-        pending,
-        amend_revision=pending.revision,
+    return changed(
+        order,
+        time_ns,
+        OrderStatus.PENDING_AMEND,
+        amend_revision=order.revision + 1,
         amend_size=wanted.size,
         amend_limit=wanted.limit,
         amend_stop=wanted.stop,
@@ -327,6 +354,4 @@ def _back_to_work(order: Order, time_ns: int, reason: str = "", detail: str = ""
 
 def _settled(order: Order) -> Order:
     """Without a pending amendment."""
-    return replace(
-        order, amend_size=None, amend_limit=None, amend_stop=None, amend_trail=None, amend_revision=0
-    )
+    return replace(order, **_NOTHING_PENDING)

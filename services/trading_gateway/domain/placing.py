@@ -40,7 +40,7 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     counted = refused is not None or not case.reducing
     if counted:
         book.count_placed(account.account_id, asked.time_ns)
-    order = replace(_new(book, asked, account.session_id, refused), counted=counted)
+    order = _new(book, asked, account.session_id, refused, counted=counted)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)
         return book.put_order(order, OrderStep.REJECTED)
@@ -197,7 +197,9 @@ def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
     return [each for each in named if each[1]]
 
 
-def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None) -> Order:
+def _new(
+    book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None, *, counted: bool = False
+) -> Order:
     terms = asked.terms
     status = OrderStatus.HELD if terms.parent_id else OrderStatus.PLACED
     parent = book.orders.get(terms.parent_id)
@@ -232,6 +234,7 @@ def _new(book: Book, asked: PlaceOrder, scope: str, refused_for: Refusal | None)
         asked=terms.size if terms.parent_id or terms.link_id else 0,
         granted=0 if parent is None else parent.filled,
         depth=asked.facts.depth if refused_for is None else (),
+        counted=counted,
         position_id=terms.position_id,
     )
 

@@ -162,14 +162,22 @@ class Accounts:
         require_known(symbols)
         book = self._desk.engine.book
         ids = [book.account(account_id).account_id] if account_id else sorted(book.accounts)
-        views = [
-            valuation.position_view(book, each)
-            for owner in ids
-            for each in (book.positions_of(owner) if include_flat else book.holdings.open(owner))
-            if not symbols or each.symbol in symbols
-        ]
+        found = {
+            owner: book.positions_of(owner) if include_flat else book.holdings.open(owner) for owner in ids
+        }
+        views = [valuation.position_view(book, each) for positions in found.values() for each in positions]
         await self._desk.durable()
-        return views
+        if include_flat:
+            known = {(each.position.account_id, each.position.name) for each in views}
+            for account in (book.accounts[owner] for owner in ids):
+                closed = await self._desk.store.closed_tickets(account.account_id) if account.hedging else []
+                views += [
+                    valuation.position_view(book, each)
+                    for each in closed
+                    if (each.account_id, each.name) not in known
+                ]
+            views.sort(key=_by_account_symbol_and_age)
+        return [each for each in views if not symbols or each.position.symbol in symbols]
 
     async def ledger(self, account_id: str, after: int, limit: int) -> tuple[str, list[LedgerEntry]]:
         """Currency and postings of an account after an entry. Raises FxError `UNKNOWN_ACCOUNT`."""
@@ -189,11 +197,15 @@ class Accounts:
         await self._desk.durable()
         # What was booked since is in the store too, and cut off by its number.
         fills = await self._desk.store.all_fills(account_id)
+        fills = [fill for fill in fills if fill.number <= last]
         transactions = await self._desk.store.transactions(account_id, 0)
+        booked = {fill.position_id for fill in fills}
+        closed = await self._desk.store.closed_tickets(account_id) if account.hedging else []
+        older = {each.name: each for each in closed if each.position_id in booked}
         return reconcile.reconcile(
             account,
-            positions,
-            [fill for fill in fills if fill.number <= last],
+            older | positions,
+            fills,
             [each for each in transactions if each.number <= account.transactions],
         )
 
@@ -205,3 +217,8 @@ class Accounts:
         )
         await self._desk.durable()
         return state
+
+
+def _by_account_symbol_and_age(view: PositionView) -> tuple[str, str, int]:
+    position = view.position
+    return position.account_id, position.symbol, position.number

@@ -56,7 +56,7 @@ class Stories:
         filled: Story | None = None
         for event in changes.events:
             story = self._story(event, filled, told)
-            told.events.append(story)
+            told.events.append(self.tracer.current() if story is None else story)
             filled = story if isinstance(event, TradeExecuted) else filled
         for order in changes.orders.values():
             if order.final:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.errors import FxError, Kind
+from services.trading_gateway.domain.events import PositionView
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
@@ -55,6 +56,34 @@ async def test_positions_outlive_a_restart_and_go_on_being_closed_by_their_ids(w
     book = world.desk.engine.book
     assert again.positions_of("hedged") == book.positions_of("hedged")
     assert again.accounts["hedged"] == book.accounts["hedged"]
+
+
+async def test_closed_positions_leave_memory_and_stay_in_the_books(world: World) -> None:
+    long, short = await hedged(world)
+    await world.orders.close_position("hedged", "EURUSD", "c", long.order_id)
+    before = await world.accounts.positions("hedged", frozenset(), include_flat=True)
+    assert [each.position.flat for each in before] == [True, False]
+
+    world.desk.engine.book.forget_finished(keep=0)
+    assert [each.position_id for each in world.desk.engine.book.positions_of("hedged")] == [short.order_id]
+    await in_the_store(world, long, before)
+    await world.restart()
+    assert [each.position_id for each in world.desk.engine.book.positions_of("hedged")] == [short.order_id]
+    await world.announce()
+    await world.tick(("1.10000", "1.10010"))
+    await in_the_store(world, long, before)
+
+    await world.place("next", Side.BUY, "1000", account="hedged")
+    opened = (await world.accounts.positions("hedged", frozenset(), include_flat=False))[-1]
+    assert opened.position.revision == before[0].position.revision + 1
+
+
+async def in_the_store(world: World, closed: Order, before: list[PositionView]) -> None:
+    after = await world.accounts.positions("hedged", frozenset(), include_flat=True)
+    assert [each.position for each in after] == [each.position for each in before]
+    result = await world.accounts.reconcile("hedged")
+    assert result.reconciled, [line for line in result.lines if not line.equal]
+    assert f"EURUSD {closed.order_id} realised, USD" in {line.name for line in result.lines}
 
 
 async def test_closing_is_once_for_each_key(world: World) -> None:

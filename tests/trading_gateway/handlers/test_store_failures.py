@@ -7,11 +7,15 @@ from pathlib import Path
 
 import pytest
 
+from services.crash import watch
 from services.errors import FxError, Kind
 from services.runtime.store import Database
+from services.tracing import NO_STORY
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.store import TradingStore
-from services.trading_gateway.domain.changes import Changes
+from services.trading_gateway.domain.changes import Answered, Changes, JournalEntry
+from services.trading_gateway.domain.ids import fingerprint
+from services.trading_gateway.domain.inputs import OpenAccount
 from services.trading_gateway.domain.terms import Typed, terms
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
 from services.trading_gateway.ports import FillQuery, OrderQuery, Store, TicksCame, Told
@@ -27,8 +31,12 @@ class FailingStore(TradingStore):
     def __init__(self, database: Database, schema: Schema) -> None:
         super().__init__(database, schema)
         self.failures: list[FxError | None] = []
+        self.late: list[Answered] = []
+        """Answers of commits that were given up, and are made only now."""
 
     async def commit(self, changes: Changes, told: Told) -> None:
+        late, self.late = self.late, []
+        await self._database.write(lambda connection: self._schema.answers.add(connection, late))
         failure = self.failures.pop(0) if self.failures else None
         if failure is not None:
             raise failure
@@ -102,6 +110,66 @@ async def test_what_follows_a_failed_commit_fails_with_it(tmp_path: Path) -> Non
     assert (await world.accounts.reconcile("demo")).reconciled
     journal = await world.store.journal(0, 10_000)
     assert [entry.number for entry in journal] == list(range(1, len(journal) + 1))
+    await world.stop()
+
+
+async def test_commits_that_wait_together_are_written_together(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    with world.desk.step() as engine:
+        time_ns = engine.time("")
+        several = []
+        for number in range(5):
+            asked = OpenAccount(time_ns, f"a{number}", "USD", 100_00, auto_trade=False)
+            engine.open_account(asked)
+            several.append(engine.take_changes())
+    written: list[int] = []
+
+    def note(point: str, of: tuple[str, ...]) -> None:
+        if point == "trading.journaled":
+            written.append(len(of))
+
+    watch(note)
+    try:
+        await asyncio.gather(
+            *(world.store.commit(each, Told([NO_STORY] * len(each.events))) for each in several)
+        )
+    finally:
+        watch(None)
+    assert written == [sum(len(each.journal) for each in several)]
+    assert len((await world.store.load()).accounts) == 6
+    await world.stop()
+
+
+async def test_a_commit_that_does_not_follow_is_refused_beside_one_that_does(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    with world.desk.step() as engine:
+        engine.open_account(OpenAccount(engine.time(""), "a", "USD", 100_00, auto_trade=False))
+    right = engine.take_changes()
+    astray = Changes(right.follows + 7, [JournalEntry(right.follows + 8, "Nothing", 0, "{}")])
+    stored, refused = await asyncio.gather(
+        world.store.commit(right, Told([NO_STORY] * len(right.events))),
+        world.store.commit(astray, Told()),
+        return_exceptions=True,
+    )
+    assert stored is None
+    assert isinstance(refused, FxError)
+    assert refused.reason == "STORE_UNAVAILABLE"
+    assert (await world.store.load()).journal_number == right.follows + len(right.journal)
+    await world.stop()
+
+
+async def test_a_row_that_the_books_do_not_know_has_them_built_anew(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    resting = await world.place("rest", Side.BUY, type_=OrderType.LIMIT, limit="1.09900")
+    use = fingerprint("cancel", resting.order_id)
+    world.failing.late = [Answered("request-1", use, resting.order_id)]
+    with pytest.raises(FxError) as failure:
+        await world.orders.cancel("request-1", resting.order_id)
+    assert (failure.value.kind, failure.value.reason) == (Kind.UNAVAILABLE, "STORE_UNAVAILABLE")
+    await read_again(world)
+
+    assert (await world.orders.cancel("request-1", resting.order_id)).order_id == resting.order_id
+    assert (await world.orders.cancel("request-2", resting.order_id)).status is OrderStatus.CANCELLED
     await world.stop()
 
 
