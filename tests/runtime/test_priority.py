@@ -267,3 +267,15 @@ async def test_a_taken_priority_port_is_said_by_its_setting() -> None:
         concerns = server_concerns(CountedIds("s"), CollectorRegistry())
         with pytest.raises(FatalError, match=f"priority port {taken} .* FXMESH_PRIORITY_PORT"):
             MeshServer("127.0.0.1", 0, concerns, Health(), None, taken)
+
+
+async def test_a_cancel_comes_past_calls_that_wait_at_the_same_port() -> None:
+    """They were sent before it over the same connection: by one queue it would come in last."""
+    async with served() as made, grpc.aio.insecure_channel(f"127.0.0.1:{made.ports[0]}") as plain:
+        stub = TradingServiceStub(plain)
+        await stub.ListAccounts(LIST, timeout=30)  # what waits for a connection is sent in any order
+        lists = [stub.ListAccounts(LIST, timeout=30) for _ in range(300)]
+        await stub.CancelOrder(CANCEL, timeout=30)
+        await asyncio.gather(*lists)
+    assert made.trading.came.count("list") == 301
+    assert made.trading.came.index("cancel") < 301, "the cancel stood behind all of them"
