@@ -117,6 +117,7 @@ async def test_what_a_cluster_is_given_serves_an_order(
     moved(config["admin"]["address"], free_port())
     others = {
         "gate": live.ports["edge_gate"]["http"],
+        "gate_priority": live.ports["edge_gate"]["http"],
         "built_in": live.ports["edge_gate"]["grpc"],
         "trading_gateway_priority": live.ports["trading_gateway"]["priority"],
     }

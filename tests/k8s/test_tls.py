@@ -152,7 +152,7 @@ def test_envoy_speaks_mtls_with_all_but_the_gate_in_its_own_pod(secured: Secured
     for cluster in config["static_resources"]["clusters"]:
         socket = json.dumps(cluster.get("transport_socket", {}))
         process = {"built_in": "edge_gate"}.get(cluster["name"], cluster["name"].removesuffix("_priority"))
-        assert (f"spiffe://fxmesh/{process}" in socket) is (cluster["name"] != "gate")
+        assert (f"spiffe://fxmesh/{process}" in socket) is (process != "gate")
 
 
 async def test_envoy_takes_over_what_its_secret_is_renewed_to(secured: Secured, tmp_path: Path) -> None:

@@ -225,18 +225,16 @@ class TradingStore:
 
     def _write(self, connection: sa.Connection, changes: Changes, told: Told) -> None:
         self._check_sequence(connection, changes)
-        driver = connection.dialect.loaded_dbapi
+        schema, driver = self._schema, connection.dialect.loaded_dbapi
         try:
-            self._write_rows(connection, changes, told)
+            schema.journal.add(connection, changes.journal)
+            crash_point("trading.journaled", *changes.inputs)
+            schema.orders.put(connection, changes.orders.values())
+            schema.answers.add(connection, changes.answers)
         except driver.IntegrityError as clash:
-            # Keys are looked up before they are used: a commit that was given up was made all the same.
+            # These keys are looked up before they are used: a commit that was given up was made all the same.
+            # Whatever else is there twice is a fault of ours, which no reading again will mend.
             raise _behind("a row is there that the books do not know") from clash
-
-    def _write_rows(self, connection: sa.Connection, changes: Changes, told: Told) -> None:
-        schema = self._schema
-        schema.journal.add(connection, changes.journal)
-        crash_point("trading.journaled", *changes.inputs)
-        schema.orders.put(connection, changes.orders.values())
         positions = changes.positions.values()
         schema.positions.put(connection, (each for each in positions if not each.position_id))
         schema.tickets.put(connection, (each for each in positions if each.position_id))
@@ -251,7 +249,6 @@ class TradingStore:
         schema.limit_changes.add(connection, changes.limit_changes)
         schema.decisions.add(connection, changes.decisions)
         schema.signals.put(connection, changes.signals.values())
-        schema.answers.add(connection, changes.answers)
         self._write_markets(connection, changes)
         stories = [(key, *astuple(story)) for key, story in told.stories.items()]
         schema.add_stories.write(connection, stories)
