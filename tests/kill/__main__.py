@@ -13,7 +13,8 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import redirect_stdout, suppress
+from io import StringIO
 from pathlib import Path
 
 from services.crash import POINTS
@@ -37,11 +38,13 @@ def crash(seed: int, wanted: int, began: float) -> list[str]:
     had = number = 0
     while had < wanted:
         number += 1
-        with tempfile.TemporaryDirectory(prefix="fxmesh-kill-") as folder:
+        logged = StringIO()
+        with tempfile.TemporaryDirectory(prefix="fxmesh-kill-") as folder, redirect_stdout(logged):
             run, wrong = lives.run(Path(folder), seed + number - 1, STEPS)
         had += len(run.crashes)
         say(began, f"{had} of {wanted} crashes, run {number}: {len(run.load.history.placed)} orders")
         if wrong:
+            print(logged.getvalue(), end="", flush=True)
             return [*wrong, f"again: make killtest SEED={seed + number - 1} CRASHES=1 KILLS=0"]
     return []
 
