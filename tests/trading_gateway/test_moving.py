@@ -10,7 +10,6 @@ import pytest
 import sqlalchemy as sa
 
 from services.errors import FxError
-from services.market.ticks import TickBatch
 from services.runtime import copying
 from services.runtime.leases import METADATA
 from services.runtime.postgres import PostgresStore, database_address
@@ -19,7 +18,6 @@ from services.trading_gateway.adapters.moving import Moved, move
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.domain.book import Saved
-from services.trading_gateway.domain.inputs import TicksRead
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.values import OrderStatus, Side
 from tests.kit.databases import Databases
@@ -100,18 +98,8 @@ async def test_every_row_is_there_and_both_give_the_same_books(books: Books) -> 
     await source.close()
     await target.close()
 
-    def ticks(mark: TicksRead) -> TickBatch:
-        (found,) = (
-            each
-            for each in world.sent
-            if (each.session_id, each.symbol) == (mark.session_id, mark.symbol)
-            and each.first_sequence <= mark.first
-            and each.last_sequence >= mark.last
-        )
-        return found[mark.first - found.first_sequence : mark.last - found.first_sequence + 1]
-
     conduct = world.settings.conduct()
-    again = replay(conduct.rules, conduct.policy, journal, ticks)
+    again = replay(conduct.rules, conduct.policy, journal, world.ticks_of)
     assert tuple(again.book.accounts[each.account_id] for each in saved.accounts) == saved.accounts
     assert [each for each in again.take_changes().fills if each.account_id == "replay-r1"] == fills
 

@@ -23,7 +23,7 @@ from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.config import Settings
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.feeds import Quote
-from services.trading_gateway.domain.inputs import Opinion, Signal
+from services.trading_gateway.domain.inputs import Opinion, Signal, TicksRead
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.terms import Typed, terms
@@ -81,6 +81,17 @@ class Market:
     refusals: list[FxError] = field(default_factory=list)
     """Raised by the next streams instead of items."""
     streams: list[asyncio.Queue[FeedItem | FxError]] = field(default_factory=list)
+
+    def ticks_of(self, mark: TicksRead) -> TickBatch:
+        """The ticks that an entry of the journal names."""
+        (found,) = (
+            each
+            for each in self.sent
+            if (each.session_id, each.symbol) == (mark.session_id, mark.symbol)
+            and each.first_sequence <= mark.first
+            and each.last_sequence >= mark.last
+        )
+        return found[mark.first - found.first_sequence : mark.last - found.first_sequence + 1]
 
     async def ticks(self, positions: Sequence[tuple[str, str, int]]) -> AsyncIterator[FeedItem]:
         self.opened.append(list(positions))

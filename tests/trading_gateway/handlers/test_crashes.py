@@ -14,14 +14,12 @@ import pytest
 import sqlalchemy as sa
 
 from services.errors import FxError, Kind
-from services.market.ticks import TickBatch
 from services.runtime.store import Database
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.config import Settings
 from services.trading_gateway.domain.autotrade import Policy
 from services.trading_gateway.domain.changes import Changes
-from services.trading_gateway.domain.inputs import TicksRead
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
@@ -256,18 +254,8 @@ async def test_the_journal_of_a_run_with_crashes_gives_its_books_again(tmp_path:
     fills = await world.store.all_fills("replay-r1")
     await world.stop()
 
-    def ticks(mark: TicksRead) -> TickBatch:
-        (found,) = (
-            each
-            for each in world.sent
-            if (each.session_id, each.symbol) == (mark.session_id, mark.symbol)
-            and each.first_sequence <= mark.first
-            and each.last_sequence >= mark.last
-        )
-        return found[mark.first - found.first_sequence : mark.last - found.first_sequence + 1]
-
     conduct = world.settings.conduct()
-    again = replay(conduct.rules, conduct.policy, journal, ticks)
+    again = replay(conduct.rules, conduct.policy, journal, world.ticks_of)
     assert isinstance(conduct.rules, Rules)
     assert isinstance(conduct.policy, Policy)
     changes = again.take_changes()
