@@ -82,17 +82,6 @@ class Market:
     """Raised by the next streams instead of items."""
     streams: list[asyncio.Queue[FeedItem | FxError]] = field(default_factory=list)
 
-    def ticks_of(self, mark: TicksRead) -> TickBatch:
-        """The ticks that an entry of the journal names."""
-        (found,) = (
-            each
-            for each in self.sent
-            if (each.session_id, each.symbol) == (mark.session_id, mark.symbol)
-            and each.first_sequence <= mark.first
-            and each.last_sequence >= mark.last
-        )
-        return found[mark.first - found.first_sequence : mark.last - found.first_sequence + 1]
-
     async def ticks(self, positions: Sequence[tuple[str, str, int]]) -> AsyncIterator[FeedItem]:
         self.opened.append(list(positions))
         if self.refusals:
@@ -266,6 +255,17 @@ class World:
 
     async def announce(self, session: Session = LIVE_SESSION, ticks: int = 0) -> None:
         await self.following.handle(Announced(session, ticks))
+
+    def ticks_of(self, mark: TicksRead) -> TickBatch:
+        """The ticks that an entry of the journal names."""
+        (found,) = (
+            each
+            for each in self.sent
+            if (each.session_id, each.symbol) == (mark.session_id, mark.symbol)
+            and each.first_sequence <= mark.first
+            and each.last_sequence >= mark.last
+        )
+        return found[mark.first - found.first_sequence : mark.last - found.first_sequence + 1]
 
     async def tick(
         self,
