@@ -58,9 +58,12 @@ async def kill(seed: int, wanted: int, began: float) -> list[str]:
             for done in range(0, wanted, IN_ONE_RUN):
                 await wipe(server)
                 count = min(IN_ONE_RUN, wanted - done)
-                wrong = await _killed(server, Path(folder) / f"{done}", seed + done, count)
+                logged = StringIO()
+                with redirect_stdout(logged):
+                    wrong = await _killed(server, Path(folder) / f"{done}", seed + done, count)
                 say(began, f"{done + count} of {wanted} kills")
                 if wrong:
+                    print(logged.getvalue(), end="", flush=True)
                     return [*wrong, f"again: make killtest SEED={seed + done} CRASHES=0 KILLS={IN_ONE_RUN}"]
         finally:
             server.stop()
