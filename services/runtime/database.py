@@ -46,9 +46,13 @@ def lease_on(database: Database, mesh: Mesh) -> Leadership:
     return lease
 
 
-def replacing(connection: sa.Connection, table: sa.Table, constant: Collection[str] = ()) -> sa.Insert:
-    """An insert that replaces the row with the same key. Columns that are `constant` are the same in both."""
-    return _replacing(connection.dialect.name, table, frozenset(constant))
+def replacing(
+    connection: sa.Connection, table: sa.Table, constant: Collection[str] = (), same: str = ""
+) -> sa.Insert:
+    """An insert that replaces the row with the same key. Columns that are `constant` are the same in both; a
+    row in which the column `same` is another is left as it is.
+    """
+    return _replacing(connection.dialect.name, table, frozenset(constant), same)
 
 
 def adding(connection: sa.Connection, table: sa.Table) -> sa.Insert:
@@ -58,12 +62,13 @@ def adding(connection: sa.Connection, table: sa.Table) -> sa.Insert:
 
 # Both kinds of database have them, each in an insert of its own. Made once for each table.
 @cache
-def _replacing(dialect: str, table: sa.Table, constant: frozenset[str]) -> sa.Insert:
+def _replacing(dialect: str, table: sa.Table, constant: frozenset[str], same: str) -> sa.Insert:
     statement = _insert(dialect, table)
     keys = [each.name for each in table.primary_key]
     kept = constant.union(keys)
     others = {each.name: statement.excluded[each.name] for each in table.columns if each.name not in kept}
-    found: sa.Insert = statement.on_conflict_do_update(index_elements=keys, set_=others)
+    where = table.c[same] == statement.excluded[same] if same else None
+    found: sa.Insert = statement.on_conflict_do_update(index_elements=keys, set_=others, where=where)
     return found
 
 

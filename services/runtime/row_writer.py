@@ -25,12 +25,15 @@ class RowWriter:
         self._make = make
         self._texts: dict[str, str] = {}
 
-    def write(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> None:
-        """Raises what the driver raises."""
-        if rows:
-            text = self._texts.get(connection.dialect.name) or self._compiled(connection)
-            raw: Any = connection.connection.driver_connection
-            raw.cursor().executemany(text, rows)
+    def write(self, connection: sa.Connection, rows: Sequence[tuple[Any, ...]]) -> int:
+        """How many rows were inserted or replaced. Raises what the driver raises."""
+        if not rows:
+            return 0
+        text = self._texts.get(connection.dialect.name) or self._compiled(connection)
+        raw: Any = connection.connection.driver_connection
+        cursor = raw.cursor()
+        cursor.executemany(text, rows)
+        return int(cursor.rowcount)
 
     def _compiled(self, connection: sa.Connection) -> str:
         dialect = connection.dialect

@@ -43,8 +43,10 @@ class Batch:
     def add(self, changes: Changes, told: Told) -> bool:
         """Take in another commit. False when that must go by itself."""
         with self._lock:
+            # One that failed before it was begun, for want of the database, would wait for ever for its turn.
+            over = self._written is not None and self._written.done()
             follows = changes.follows == self._changes.follows + len(self._changes.journal)
-            fits = self._open and follows and self._count < MOST
+            fits = self._open and not over and follows and self._count < MOST
             if fits:
                 self._take_in(changes, told)
             return fits

@@ -26,6 +26,10 @@ name by itself; elsewhere there has to be one.
 """
 
 
+class OtherRowError(Exception):
+    """A row with the key of one to be written is of another thing."""
+
+
 class Rows(Generic[T]):
     """The table of a dataclass."""
 
@@ -38,9 +42,11 @@ class Rows(Generic[T]):
         *,
         arriving: bool = False,
         constant: Collection[str] = (),
+        same: str = "",
     ) -> None:
         """`key`: the fields of the primary key; `arriving`: rows are read in the order of `ARRIVAL`;
-        `constant`: fields that never change, so that indexes on them need not be written again.
+        `constant`: fields that never change, so that indexes on them need not be written again; `same`: one
+        of them by which a row is known to be of the same thing, which no other may replace.
         """
         self._kind = kind
         types = {name: _plain_type(hint) for name, hint in get_type_hints(kind).items()}
@@ -63,7 +69,7 @@ class Rows(Generic[T]):
         self.table = sa.Table(name, metadata, *columns)
         self._adding = RowWriter(self.table)
         self._putting = RowWriter(
-            self.table, make=lambda connection, table: replacing(connection, table, constant)
+            self.table, make=lambda connection, table: replacing(connection, table, constant, same)
         )
         if arriving:
             sa.event.listen(self.table, "after_create", _arrival_column)
@@ -73,8 +79,11 @@ class Rows(Generic[T]):
         self._adding.write(connection, [self._row(each) for each in values])
 
     def put(self, connection: sa.Connection, values: Iterable[T]) -> None:
-        """Insert rows, or replace those with their keys."""
-        self._putting.write(connection, [self._row(each) for each in values])
+        """Insert rows, or replace those with their keys. Raises OtherRowError for a key of another thing."""
+        rows = [self._row(each) for each in values]
+        written = self._putting.write(connection, rows)
+        if written < len(rows):
+            raise OtherRowError(f"{len(rows) - written} rows of {self.table.name} are of other things")
 
     def read(
         self, connection: sa.Connection, statement: sa.Select[Any], given: Mapping[str, Any] | None = None

@@ -49,7 +49,7 @@ class Schema:
 
     def __init__(self) -> None:
         self.metadata = metadata = sa.MetaData()
-        self.orders = Rows(Order, "orders", ("order_id",), metadata, constant=_OF_AN_ORDER)
+        self.orders = Rows(Order, "orders", ("order_id",), metadata, constant=_OF_AN_ORDER, same="number")
         self.fills = Rows(Fill, "fills", ("execution_id",), metadata)
         self.ledger = Rows(LedgerEntry, "ledger", ("account_id", "entry"), metadata)
         self.positions = Rows(Position, "positions", ("account_id", "symbol"), metadata)

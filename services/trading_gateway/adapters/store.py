@@ -20,7 +20,7 @@ from services.runtime.store import Database
 from services.tracing import Story
 from services.trading_gateway import wire
 from services.trading_gateway.adapters.batches import Batch
-from services.trading_gateway.adapters.rows import ARRIVAL, Rows
+from services.trading_gateway.adapters.rows import ARRIVAL, OtherRowError, Rows
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Standing
@@ -231,7 +231,7 @@ class TradingStore:
             crash_point("trading.journaled", *changes.inputs)
             schema.orders.put(connection, changes.orders.values())
             schema.answers.add(connection, changes.answers)
-        except driver.IntegrityError as clash:
+        except (driver.IntegrityError, OtherRowError) as clash:
             # These keys are looked up before they are used: a commit that was given up was made all the same.
             # Whatever else is there twice is a fault of ours, which no reading again will mend.
             raise _behind("a row is there that the books do not know") from clash

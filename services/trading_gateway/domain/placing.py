@@ -62,12 +62,17 @@ def same_order(first: Order, terms: Terms) -> Order:
     Raises FxError: ALREADY_EXISTS `DUPLICATE_CLIENT_ORDER_ID` when it asks for something else.
     """
     if first.terms_key != terms_key(terms):
-        raise FxError(
-            Kind.ALREADY_EXISTS,
-            "DUPLICATE_CLIENT_ORDER_ID",
-            f"client order id {first.client_order_id} belongs to another order, {first.order_id}",
-        )
+        raise reused(first)
     return first
+
+
+def reused(first: Order) -> FxError:
+    """The answer to whoever asks for something else under the key of `first`."""
+    return FxError(
+        Kind.ALREADY_EXISTS,
+        "DUPLICATE_CLIENT_ORDER_ID",
+        f"client order id {first.client_order_id} belongs to another order, {first.order_id}",
+    )
 
 
 def refused(order: Order) -> FxError:

@@ -59,13 +59,19 @@ class Orders:
             raise invalid_field("VALIDATION_FAILED", "client_order_id", "is kept for automatic orders")
         desk = self._desk
         account = desk.engine.book.account(account_id)
-        first = await self._first(account_id, client_order_id)
-        if first is None:
+        while True:
+            generation = desk.generation
+            first = await self._first(account_id, client_order_id)
+            if first is not None:
+                break
             not_expired(terms, desk.time(account.session_id))
             facts = await self.facts(account, terms)
             first = desk.engine.book.find(account_id, client_order_id)  # it may have come twice at once
-            if first is None:
+            if first is not None:
+                break
+            if desk.generation == generation:
                 return await self._place(account, client_order_id, terms, facts)
+            # Books that were built anew meanwhile do not have an order in memory that is over: look again.
         return await self._again(first, terms)
 
     async def close_position(
@@ -79,9 +85,9 @@ class Orders:
         part = size_of(instrument(symbol), size) if size else 0
         first = await self._first(account_id, client_order_id)
         if first is not None:
-            wanted = (symbol, OrderType.MARKET, position_id, part or first.size)
-            if (first.symbol, first.type, first.position_id, first.size) != wanted:
-                placing.same_order(first, Terms(symbol, first.side, OrderType.MARKET, TimeInForce.IOC, 0))
+            wanted = (symbol, OrderType.MARKET, True, position_id, part or first.size)
+            if (first.symbol, first.type, first.reduce_only, first.position_id, first.size) != wanted:
+                raise placing.reused(first)
             return await self._again(first, None)
         book = self._desk.engine.book
         position = book.position(account_id, symbol, position_id)

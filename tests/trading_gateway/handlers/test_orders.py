@@ -191,6 +191,10 @@ async def test_closing_a_position_flattens_it_once(world: World) -> None:
         await world.orders.close_position("demo", "EURUSD", "d")
     with pytest.raises(FxError, match="DUPLICATE_CLIENT_ORDER_ID"):
         await world.orders.close_position("demo", "USDJPY", "c")
+    await world.place("opens", Side.BUY, "5000")
+    with pytest.raises(FxError, match="DUPLICATE_CLIENT_ORDER_ID"):
+        await world.orders.close_position("demo", "EURUSD", "opens")
+    assert world.desk.engine.book.position("demo", "EURUSD").size == 5_000_00
 
 
 async def test_pages_go_back_in_time_without_gaps(world: World) -> None:

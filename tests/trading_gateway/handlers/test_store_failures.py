@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -11,6 +13,7 @@ from services.crash import watch
 from services.errors import FxError, Kind
 from services.runtime.store import Database
 from services.tracing import NO_STORY
+from services.trading_gateway.adapters.batches import Batch
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.store import TradingStore
 from services.trading_gateway.domain.changes import Answered, Changes, JournalEntry
@@ -18,7 +21,7 @@ from services.trading_gateway.domain.ids import fingerprint
 from services.trading_gateway.domain.inputs import OpenAccount
 from services.trading_gateway.domain.terms import Typed, terms
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side, TimeInForce
-from services.trading_gateway.ports import FillQuery, OrderQuery, Store, TicksCame, Told
+from services.trading_gateway.ports import Depth, FillQuery, OrderQuery, Store, TicksCame, Told
 from tests.trading_gateway.kit import SECOND
 from tests.trading_gateway.world import World, until
 
@@ -215,4 +218,58 @@ async def test_a_request_that_no_column_could_hold_is_refused_and_the_books_stay
 
     assert (await world.place("next", Side.BUY)).status is OrderStatus.FILLED
     assert world.desk.generation == generation
+    await world.stop()
+
+
+class AwayDatabase:
+    """Fails before it looks at what is to be written."""
+
+    async def write(self, _: object) -> None:
+        raise FULL
+
+
+async def test_a_batch_that_was_never_begun_takes_nothing_more() -> None:
+    batch = Batch(Changes(0), Told())
+    batch.begin(cast("Database", AwayDatabase()), lambda *_: None)
+    assert batch.add(Changes(0), Told())
+    with pytest.raises(FxError, match="DISK_FULL"):
+        await batch.written()
+    assert not batch.add(Changes(0), Told())
+
+
+async def test_an_order_that_was_over_before_the_books_were_rebuilt_is_not_placed_again(
+    tmp_path: Path,
+) -> None:
+    world = await made(tmp_path)
+    await world.tick(("1.10000", "1.10010"), sizes=(1_000, 1_000))
+    asked, go_on = asyncio.Event(), asyncio.Event()
+    depth = world.market.depth
+
+    async def waiting(symbol: str) -> Depth | None:
+        world.market.depth = depth  # type: ignore[method-assign]
+        asked.set()
+        await go_on.wait()
+        return await depth(symbol)
+
+    world.market.depth = waiting  # type: ignore[method-assign]
+    slow = asyncio.create_task(world.place("k", Side.BUY))
+    await asked.wait()
+    first = await world.place("k", Side.BUY)
+    assert first.status in (OrderStatus.FILLED, OrderStatus.CANCELLED)  # it took what there was
+    world.desk.doubt()
+    await read_again(world)
+    assert world.desk.engine.book.find("demo", "k") is None, "the test shows nothing"
+    go_on.set()
+    assert await slow == first
+    await world.stop()
+
+
+async def test_no_order_takes_the_row_of_another(tmp_path: Path) -> None:
+    world = await made(tmp_path)
+    first = await world.place("k", Side.BUY)
+    other = replace(first, number=first.number + 7, status=OrderStatus.ACCEPTED, filled=0)
+    behind = (await world.store.load()).journal_number
+    with pytest.raises(FxError, match="STORE_UNAVAILABLE"):
+        await world.store.commit(Changes(behind, orders={other.order_id: other}), Told())
+    assert await world.store.order(first.order_id) == first
     await world.stop()
