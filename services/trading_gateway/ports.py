@@ -17,6 +17,7 @@ from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
+from services.trading_gateway.domain.reconcile import Misfilled
 from services.trading_gateway.domain.reports import Report
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import OrderStatus
@@ -104,6 +105,9 @@ class Store(Protocol):
 
     async def all_fills(self, account_id: str) -> list[Fill]:
         """All fills of an account in the order of booking."""
+
+    async def misfilled(self, account_id: str) -> list[Misfilled]:
+        """Orders of an account that say another size to be filled than their fills come to."""
 
     async def ledger(self, account_id: str, after: int, limit: int) -> list[LedgerEntry]:
         """Postings after an entry, in order."""

@@ -34,6 +34,7 @@ from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
+from services.trading_gateway.domain.reconcile import Misfilled
 from services.trading_gateway.domain.transactions import Transaction
 from services.trading_gateway.domain.values import FINAL_STATUSES, OrderStatus
 from services.trading_gateway.ports import DecisionQuery, FillQuery, OrderQuery, Told
@@ -131,6 +132,24 @@ class TradingStore:
         table = self._schema.fills.table
         fills = sa.select(table).where(table.c.account_id == account_id).order_by(table.c.number)
         return await self._read(self._schema.fills, fills)
+
+    async def misfilled(self, account_id: str) -> list[Misfilled]:
+        """Orders of an account that say another size to be filled than their fills come to."""
+        orders, fills = self._schema.orders.table.c, self._schema.fills.table.c
+        by_fills = sa.cast(sa.func.coalesce(sa.func.sum(fills.size), 0), sa.BigInteger)
+        found = (
+            sa.select(orders.order_id, orders.symbol, orders.filled, by_fills)
+            .select_from(
+                self._schema.orders.table.outerjoin(fills.order_id.table, fills.order_id == orders.order_id)
+            )
+            .where(orders.account_id == account_id)
+            .group_by(orders.order_id, orders.symbol, orders.filled)
+            .having(by_fills != orders.filled)
+            .order_by(orders.order_id)
+        )
+        return await self._database.read(
+            lambda connection: [Misfilled(*row) for row in connection.execute(found)]
+        )
 
     async def ledger(self, account_id: str, after: int, limit: int) -> list[LedgerEntry]:
         """Postings after an entry, in order."""

@@ -19,6 +19,16 @@ from services.trading_gateway.domain.valuation import cost_digits
 
 
 @dataclass(frozen=True, slots=True)
+class Misfilled:
+    """An order that says another size to be filled than its fills come to (both in raw units)."""
+
+    order_id: str
+    symbol: str
+    filled: int
+    by_fills: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reconciliation:
     """All figures of an account."""
 
@@ -39,9 +49,10 @@ def reconcile(
     positions: Mapping[str, Position],
     fills: Iterable[Fill],
     transactions: Iterable[Transaction],
+    misfilled: Iterable[Misfilled] = (),
 ) -> Reconciliation:
     """Compare `account` and its `positions` by name with what its fills, as booked one by one, and its
-    transactions, as posted, come to.
+    transactions, as posted, come to. `misfilled`: orders that were found to say something else than fills.
     """
     rebuilt: dict[str, Position] = {}
     booked = tuple(fills)
@@ -77,6 +88,10 @@ def reconcile(
         none = Position(account.account_id, symbol, position_id=position_id)
         lines += _position_lines(name, positions.get(name, none), rebuilt.get(name, none))
     lines += check_ledger(account, positions, booked, posted)
+    for each in misfilled:
+        digits = instrument(each.symbol).size_digits
+        sizes = format_trimmed(each.filled, digits), format_trimmed(each.by_fills, digits)
+        lines.append(Line(f"order {each.order_id} filled", *sizes))
     return Reconciliation(len(booked), tuple(lines), len(posted), tuple(Balances(posted).open()))
 
 

@@ -207,6 +207,7 @@ class Accounts:
             older | positions,
             fills,
             [each for each in transactions if each.number <= account.transactions],
+            await self._desk.store.misfilled(account_id),
         )
 
     async def risk_state(self, account_id: str) -> RiskState:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,10 +10,12 @@ import sqlalchemy as sa
 
 from services.errors import FxError, Kind
 from services.trading_gateway.config import Settings
+from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.events import AccountView
 from services.trading_gateway.domain.limits import LimitName
 from services.trading_gateway.domain.replaying import replay
 from services.trading_gateway.domain.values import LedgerKind, OrderStatus, OrderType, Side, TradingState
+from services.trading_gateway.ports import Told
 from tests.trading_gateway.kit import REPLAY_SESSION
 from tests.trading_gateway.world import World
 
@@ -238,3 +241,13 @@ async def test_the_books_are_proved_from_what_is_stored(world: World) -> None:
     await world.database.write(spoil)
     proof = await world.accounts.reconcile("demo")
     assert {each.name for each in proof.lines if not each.equal} == {"transactions out of balance"}
+
+
+async def test_an_order_that_forgot_its_fills_is_found(world: World) -> None:
+    order = await world.place("a", Side.BUY, "1000")
+    assert (await world.accounts.reconcile("demo")).reconciled
+    forgot = replace(order, filled=0)
+    last = (await world.store.load()).journal_number
+    await world.store.commit(Changes(last, orders={forgot.order_id: forgot}), Told())
+    (line,) = (each for each in (await world.accounts.reconcile("demo")).lines if not each.equal)
+    assert (line.name, line.booked, line.recomputed) == (f"order {order.order_id} filled", "0", "1000")
