@@ -2,8 +2,10 @@
 
 They run in the order of the tables, what concerns the market first, then the account; the first that objects
 decides. How many orders come is looked at last, in `storms`. An order that only brings a position nearer to
-flat passes those that guard against new risk. What the gateway itself sends to take risk away, an exit that a
-fill releases among it, is held up by nothing; to amend such an exit is a caller's doing, which a halt stops.
+flat passes those that guard against new risk, and where one of them would have refused it otherwise it may do
+nothing else from then on: the position may be gone when it fills. What the gateway itself sends to take risk
+away, an exit that a fill releases among it, is held up by nothing; to amend such an exit is a caller's doing,
+which a halt stops.
 What flattens an account, by the hand that could lift a halt, is held up by all of the market's but that.
 """
 
@@ -63,3 +65,10 @@ def refusal(case: Situation, *, through_halt: bool = False) -> Refusal | None:
         if objection is not None:
             return objection
     return None
+
+
+def needs_position(case: Situation) -> bool:
+    """True for an order that goes only because a position is there, which it then may never open or turn."""
+    if case.terms.reduce_only or not case.reducing:
+        return case.terms.reduce_only
+    return refusal(case.without_position()) is not None

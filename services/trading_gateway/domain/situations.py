@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.market.instruments import Instrument, instrument
 from services.money.conversion import Way
@@ -62,6 +62,11 @@ class Situation:
     """The gateway itself takes risk away, by a stop-out or with the exits of a fill: nothing stops it."""
     held: bool
     """Waits for its parent's fills: where the market and the position are now says nothing yet."""
+
+    def without_position(self) -> Situation:
+        """The same where nothing is there to reduce: what the order would add by itself."""
+        alone = abs(self.resting + self.terms.signed_size)
+        return replace(self, reducing=False, size_then=max(self.size_then, alone))
 
     def money_text(self, raw: int) -> str:
         """An amount in the account currency."""
