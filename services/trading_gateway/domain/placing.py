@@ -109,6 +109,7 @@ def amend(book: Book, asked: AmendOrder) -> Order:
         asked.facts,
         asked.time_ns,
         besides=order.order_id,
+        amendment=asked.change,
         origin=order.origin,
         held=order.status is OrderStatus.HELD,
     )
