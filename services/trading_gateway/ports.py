@@ -307,7 +307,9 @@ class Venue(Protocol):
         """Send an order. Raises KeyTakenError where the id is another order's."""
 
     async def amend(self, order: Order) -> None:
-        """Change an order as its pending amendment says; the answer names its `amend_revision`."""
+        """Change an order as its pending amendment says, reduce-only where it is that by now; the answer
+        names its `amend_revision`.
+        """
 
     async def cancel(self, order: Order) -> None:
         """Cancel an order."""

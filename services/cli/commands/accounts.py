@@ -272,7 +272,9 @@ def halt(
 ) -> None:
     """The kill switch: no new order from now on, in one account or all; cancels pass. Survives a restart.
 
-    All are also those that are opened later, by a replay too, until fxmesh resume.
+    Orders that wait at the venue stay there and may fill, into a new position too: the answer says how many,
+    fxmesh order cancel withdraws them, and fxmesh flatten closes what is open as well. All accounts are also
+    those that are opened later, by a replay too, until fxmesh resume.
     """
     from services.cli.requests import accounts as requests
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from fxmesh.trading.v1 import service_pb2 as pb
 from fxmesh.trading.v1 import trading_pb2 as trading
@@ -11,7 +11,9 @@ from services.cli import inputs
 from services.cli import paint as colours
 from services.cli.link import Link
 from services.cli.output import CliError, ExitCode
-from services.cli.render import Table, clock, count, pairs, percent, word
+from services.cli.render import Table, clock, count, pairs, percent, plain, word
+from services.cli.requests.trading import entries
+from services.errors import FxError
 
 _PAINT = {
     "UNREALISED": colours.gain,
@@ -118,7 +120,31 @@ async def set_state(link: Link, account_id: str, state: str, reason: str, reques
         f"trading is {state}",
         "Ask with `fxmesh accounts`; saying it again does no harm.",
     )
-    link.out.answer(answer, account_table(answer.accounts), f"request id  {request_id}")
+    shown = (account_table(answer.accounts), f"request id  {request_id}")
+    if state == "active":
+        link.out.answer(answer, *shown)
+        return
+    try:
+        left = await entries(link, account_id)
+    except FxError as failed:  # the switch is thrown all the same, and that is what was asked for
+        unknown = (
+            f"It is unknown which entry orders still work ({failed.detail}): see `fxmesh orders --open`."
+        )
+        link.out.answer({**plain(answer), "workingEntries": None}, *shown, unknown)
+        return
+    link.out.answer({**plain(answer), "workingEntries": left}, *shown, _left_working(left))
+
+
+def _left_working(entries_by_account: Mapping[str, int]) -> str:
+    """What the kill switch leaves at the venue, and how to withdraw it."""
+    if not entries_by_account:
+        return "No entry order is working."
+    where = ", ".join(f"{number} in {account}" for account, number in sorted(entries_by_account.items()))
+    named = next(iter(entries_by_account)) if len(entries_by_account) == 1 else "ACCOUNT"
+    return (
+        f"Entry orders that still work and may fill: {where}. `fxmesh order cancel ORDER` withdraws one, "
+        f"`fxmesh order cancel --all --account {named}` all, protective stops too."
+    )
 
 
 async def risk(link: Link, account_id: str) -> None:

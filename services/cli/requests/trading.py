@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -133,6 +134,20 @@ async def orders(link: Link, account: str, symbols: Sequence[str], working: bool
     )
     answer = await link.trading.ListOrders(request)
     link.out.answer(answer, order_table(answer.orders, "No orders."))
+
+
+async def entries(link: Link, account: str) -> Counter[str]:
+    """How many orders that could open a position work, in an account or (empty) in each that has some."""
+    status = [each for each in _WORKING if each != trading.ORDER_STATUS_HELD]
+    found: Counter[str] = Counter()
+    token = ""
+    while True:
+        request = pb.ListOrdersRequest(account_id=account, status=status, page_size=1000, page_token=token)
+        answer = await link.trading.ListOrders(request)
+        found.update(each.account_id for each in answer.orders if not each.reduce_only)
+        token = answer.next_page_token
+        if not token:
+            return found
 
 
 async def watch_orders(link: Link, account: str, symbols: Sequence[str]) -> None:

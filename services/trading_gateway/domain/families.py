@@ -119,7 +119,8 @@ def _release(book: Book, held: Order, time_ns: int) -> None:
         _end_held(book, held, time_ns, status, step, refused.reason, refused.detail)
         return
     placed = orders.changed(held, time_ns, OrderStatus.PLACED)
-    book.put_order(replace(placed, size=held.share, limit=limit, stop=stop))
+    bound = checks.needs_position(case)
+    book.put_order(replace(placed, size=held.share, limit=limit, stop=stop, reduce_only=bound))
     book.changes.requests.append(Submit(held.order_id))
 
 

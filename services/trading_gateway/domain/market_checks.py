@@ -4,6 +4,8 @@ position.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from services.market.calendar import calendar
 from services.market.freshness import over_age
 from services.trading_gateway.domain.feeds import Flaw
@@ -14,7 +16,8 @@ from services.trading_gateway.domain.matching import (
     trigger_side,
     twice_watched,
 )
-from services.trading_gateway.domain.situations import Refusal, Situation
+from services.trading_gateway.domain.orders import Leg
+from services.trading_gateway.domain.situations import Refusal, Situation, order_price
 from services.trading_gateway.domain.values import OrderType, TradingState, VenueState
 
 
@@ -170,6 +173,26 @@ def attached(case: Situation) -> Refusal | None:
         where = "below" if sign > 0 else "above"
         return Refusal("STOP_LOSS_WRONG_SIDE", f"the stop-loss lies {where} the order's price {entry}")
     return None
+
+
+def exit_side(case: Situation) -> Refusal | None:
+    """The new price of a take-profit or stop-loss. While its entry waits, it lies where that one's position
+    wins or loses; at work a take-profit must not be what the market gives already, and of a stop-loss
+    `stop_side` says so.
+    """
+    terms, quote = case.terms, case.quote
+    of_its_parent = bool(terms.parent_id) and terms.link_id == terms.parent_id
+    if not (case.repriced and of_its_parent) or quote is None:
+        return None
+    wins = terms.type is OrderType.LIMIT
+    if case.held:
+        leg, entry = Leg(terms.limit if wins else terms.stop), case.book.order(terms.parent_id).terms
+        entry = replace(entry, take_profit=leg) if wins else replace(entry, stop_loss=leg)
+        return attached(replace(case, terms=entry, price=order_price(entry, quote)))
+    price, _ = takes_from(terms.side, quote)
+    if not wins or not acceptable(terms.side, terms.limit, price):
+        return None
+    return Refusal("TAKE_PROFIT_WRONG_SIDE", f"it would fill at once, at {case.price_text(price)}")
 
 
 def convertible(case: Situation) -> Refusal | None:

@@ -45,6 +45,7 @@ def place(book: Book, asked: PlaceOrder) -> Order:
         book.count_refusal(account.account_id, refused.reason)
         return book.put_order(order, OrderStep.REJECTED)
     if parent is None:
+        order = replace(order, reduce_only=checks.needs_position(case))
         book.changes.requests.append(Submit(order.order_id))
     book.put_order(order, OrderStep.PLACED)
     position_id = order.order_id if account.hedging else ""
@@ -113,6 +114,7 @@ def amend(book: Book, asked: AmendOrder) -> Order:
         asked.facts,
         asked.time_ns,
         besides=order.order_id,
+        amendment=asked.change,
         origin=order.origin,
         held=order.status is OrderStatus.HELD,
     )
@@ -120,6 +122,8 @@ def amend(book: Book, asked: AmendOrder) -> Order:
     if objection is not None:
         book.tally(account.account_id, objection.reason, asked.time_ns)
         raise FxError(Kind.FAILED_PRECONDITION, objection.reason, objection.detail)
+    if not case.held:  # else it is asked when it is released
+        order = replace(order, reduce_only=checks.needs_position(case))
     if not (asked.change.limit is None and asked.change.stop is None):
         order = replace(order, protect_distance=0, anchor=None)  # it has a price of its own from now on
     if asked.change.size is not None and (order.parent_id or order.link_id):

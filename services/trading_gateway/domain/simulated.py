@@ -128,6 +128,7 @@ class SimulatedBooks:
                 amend_stop=order.amend_stop,
                 amend_trail=order.amend_trail,
                 amend_revision=order.amend_revision,
+                reduce_only=order.reduce_only,
             )
             self._keep(replace(self.orders[order.order_id], order=asked))
             yield from self._paper.replace(asked, self._quote(own), time_ns)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.market.instruments import Instrument, instrument
 from services.money.conversion import Way
@@ -13,7 +13,7 @@ from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.feeds import Feed, Quote
 from services.trading_gateway.domain.inputs import Facts
 from services.trading_gateway.domain.limits import Limits
-from services.trading_gateway.domain.orders import Terms
+from services.trading_gateway.domain.orders import Amendment, Terms
 from services.trading_gateway.domain.positions import reduces
 from services.trading_gateway.domain.valuation import Valued, valued
 from services.trading_gateway.domain.values import OrderOrigin, PositionMode, Side
@@ -57,11 +57,18 @@ class Situation:
     """Held for positions on the other side that an order on this one would not close."""
     reducing: bool
     protective: bool
-    """An exit at work for what its parent has opened: to amend it, only a halt stands in the way."""
+    """An exit at work that is amended: only a halt and its own new price stand in the way."""
+    repriced: bool
+    """An amendment gives it another price."""
     forced: bool
     """The gateway itself takes risk away, by a stop-out or with the exits of a fill: nothing stops it."""
     held: bool
     """Waits for its parent's fills: where the market and the position are now says nothing yet."""
+
+    def without_position(self) -> Situation:
+        """The same where nothing is there to reduce: what the order would add by itself."""
+        alone = abs(self.resting + self.terms.signed_size)
+        return replace(self, reducing=False, size_then=max(self.size_then, alone))
 
     def money_text(self, raw: int) -> str:
         """An amount in the account currency."""
@@ -81,12 +88,13 @@ def situation(
     time_ns: int,
     *,
     besides: str = "",
+    amendment: Amendment | None = None,
     origin: OrderOrigin = OrderOrigin.USER,
     held: bool = False,
     released: bool = False,
 ) -> Situation:
-    """What the checks look at. `besides` names an order not to be counted as working (one being amended);
-    `released`: its parent's fill sends it on its way.
+    """What the checks look at. `besides` names an order not to be counted as working (one being amended, by
+    `amendment`); `released`: its parent's fill sends it on its way.
     """
     resting = book.adding(account.account_id, terms.symbol, terms.side)
     if besides:
@@ -103,6 +111,7 @@ def situation(
         )
         opposite = worth.margins.of(terms.symbol)[terms.side is Side.SELL]
     feed = book.markets.feed(account.session_id, terms.symbol)
+    by_gateway = origin is OrderOrigin.RISK
     quote, added = None if feed is None else feed.state.quote, resting + terms.signed_size
     return Situation(
         book,
@@ -113,7 +122,7 @@ def situation(
         of,
         feed,
         quote,
-        _price(terms, quote),
+        order_price(terms, quote),
         book.limits.of(account.account_id, terms.symbol),
         worth,
         book.markets.rates(account.session_id).factor(of.quote, account.currency, Way.BUY),
@@ -122,13 +131,15 @@ def situation(
         abs(position + beside + added),
         opposite,
         terms.reduce_only or reduces(position, added),
-        terms.reduce_only and bool(terms.parent_id) and not held,
-        terms.reduce_only and (released or origin is OrderOrigin.RISK),
+        terms.reduce_only and not held and amendment is not None and (by_gateway or bool(terms.parent_id)),
+        amendment is not None and amendment != Amendment(size=amendment.size),
+        terms.reduce_only and amendment is None and (released or by_gateway),
         held,
     )
 
 
-def _price(terms: Terms, quote: Quote | None) -> int:
+def order_price(terms: Terms, quote: Quote | None) -> int:
+    """The price of an order itself, or the side of the quote it takes from."""
     asked = terms.limit or terms.stop
     if asked is not None or quote is None:
         return asked or 0

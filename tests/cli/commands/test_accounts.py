@@ -68,6 +68,24 @@ def test_a_halted_account_refuses_and_resumes(fxmesh: Fxmesh, account: str) -> N
     assert fxmesh("halt", "--account", "nobody").code == 4
 
 
+def test_a_halt_tells_what_it_leaves_at_the_venue(fxmesh: Fxmesh, account: str) -> None:
+    halt = ("halt", "--account", account)
+    assert "No entry order is working." in fxmesh(*halt).out
+    assert fxmesh(*halt, "--json").data["workingEntries"] == {}
+    fxmesh("resume", "--account", account)
+    far = ("--limit", "1.05", "--account", account)
+    for _ in range(2):
+        assert fxmesh("order", "buy", "EURUSD", "1000", *far).code == 0
+    told = fxmesh(*halt, "--reducing").out
+    assert f"2 in {account}" in told
+    assert f"`fxmesh order cancel --all --account {account}`" in told
+    answer = fxmesh(*halt, "--json").data
+    assert answer["workingEntries"] == {account: 2}
+    assert [each["tradingState"] for each in answer["accounts"]] == ["TRADING_STATE_HALTED"]
+    assert fxmesh("order", "cancel", "--all", "--account", account).code == 0
+    assert "No entry order is working." in fxmesh(*halt).out
+
+
 def test_the_ledger_and_its_double_entry(fxmesh: Fxmesh, account: str) -> None:
     done = fxmesh("ledger", account)
     assert (done.code, done.err) == (0, "")

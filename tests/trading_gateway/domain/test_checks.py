@@ -46,11 +46,11 @@ def test_the_kill_switch_stops_all_orders_and_lets_cancels_through() -> None:
 def test_reducing_takes_only_what_brings_a_position_nearer_to_flat() -> None:
     floor = open_floor(GOOD)
     floor.buy("a", "10000")
+    floor.sell("d", "6000", type_=OrderType.LIMIT, limit="1.10100")
     floor.engine.set_trading_state(SetTradingState(START, "demo", TradingState.REDUCING, "drift"))
 
     assert why(floor.buy("b", "1")) == "TRADING_REDUCING"
     assert why(floor.sell("c", "10001")) == "TRADING_REDUCING"
-    floor.sell("d", "6000", type_=OrderType.LIMIT, limit="1.10100")
     assert why(floor.sell("e", "4001")) == "TRADING_REDUCING"  # with what works already it would turn
     assert floor.sell("f", "4000").status is OrderStatus.FILLED
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from services.errors import FxError
 from services.trading_gateway.domain.inputs import SetTradingState
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reports import Ended, Executed
@@ -113,4 +116,17 @@ def test_a_fill_that_only_closes_the_other_side_needs_no_protection() -> None:
     fill_late(floor, entry)
     assert floor.engine.book.position("demo", "EURUSD").flat
     assert floor.engine.book.working("demo") == []
+    same_again(floor)
+
+
+def test_amending_what_was_placed_anew_is_the_callers_doing() -> None:
+    floor, entry = bracket()
+    end(floor, entry)
+    fill_late(floor, entry)
+    _, loss = floor.engine.book.working("demo")
+    with pytest.raises(FxError, match="STOP_WRONG_SIDE"):
+        floor.amend(loss, stop=1_085_000)
+    floor.engine.set_trading_state(SetTradingState(floor.now_ns, "demo", TradingState.HALTED, "drill"))
+    with pytest.raises(FxError, match="TRADING_HALTED"):
+        floor.amend(loss, stop=109_800)
     same_again(floor)
