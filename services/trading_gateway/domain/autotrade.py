@@ -6,9 +6,9 @@
 
 In a hedging account opposite positions are closed each by an order of its own, and the entry opens another.
 
-A signal is left alone when auto-trading of its symbol is off, when it is older than one bar, weaker than the
-threshold, contradicted on its own bar by a stronger one, or when the position is on its side already. Sizes
-and prices are whole numbers throughout.
+A signal is left alone when auto-trading of the account or its symbol is off, when it is older than one bar,
+weaker than the threshold, contradicted on its own bar by a stronger one, or when the position is on its side
+already. Sizes and prices are whole numbers throughout.
 """
 
 from __future__ import annotations
@@ -148,6 +148,9 @@ def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) ->
 
 
 def _off(book: Book, account: Account, signal: Signal) -> Skip | None:
+    """Both switches as they are now: either may have been turned while analysis was asked."""
+    if not account.auto_trade:
+        return Skip("AUTO_TRADE_OFF", f"auto-trading of {account.account_id} is switched off")
     if book.limits.of(account.account_id, signal.symbol).auto_trade:
         return None
     return Skip("AUTO_TRADE_OFF", f"auto-trading of {signal.symbol} is switched off")
