@@ -155,7 +155,9 @@ class Settings(BaseSettings):
     """Share of the equity at 17:00 New York that may be lost until the next; beyond it only reducing passes.
     """
     drawdown_limit: Share = "0.30"
-    """The same from the highest equity the account ever had; lasts until the account is above it again."""
+    """The same from the account's peak; lasts until the account is above that again. The peak is the highest
+    equity at a fill, at 17:00 New York and after cash of a venue, not what open positions were worth between.
+    """
     max_outbox_backlog: int = Field(default=10_000, ge=0)
     """Events waiting for the bus above which no new risk is taken: nobody outside would see it."""
     untradable_symbols: Annotated[CommaSeparated, AfterValidator(_known)] = ()

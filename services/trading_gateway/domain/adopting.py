@@ -57,7 +57,7 @@ def adopt(book: Book, asked: VenueAdopted) -> Account:
     else:
         beyond = Fraction(asked.theirs) - venue_cash.exact_balance(account)
         after = venue_cash.adjust(book, account, beyond, _occasion(asked))
-        after = venue_cash.moved_marks(after, after.balance - account.balance)
+    after = valuation.at_peak(book, after)
     left = tuple(each for each in account.venue_differences if each != named)
     kept = book.put_account(replace(after, venue_differences=left), asked.time_ns)
     book.tell_account(kept)

@@ -6,9 +6,9 @@
 
 In a hedging account opposite positions are closed each by an order of its own, and the entry opens another.
 
-A signal is left alone when auto-trading of its symbol is off, when it is older than one bar, weaker than the
-threshold, contradicted on its own bar by a stronger one, or when the position is on its side already. Sizes
-and prices are whole numbers throughout.
+A signal is left alone when auto-trading of the account or its symbol is off, when it is older than one bar,
+weaker than the threshold, contradicted on its own bar by a stronger one, or when the position is on its side
+already. Sizes and prices are whole numbers throughout.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from services.money.conversion import ExactAmount, Way, convert
 from services.money.currencies import currency
 from services.money.decimals import format_decimal
 from services.money.rounding import Rounding, divide, quantise
-from services.trading_gateway.domain import placing, valuation
+from services.trading_gateway.domain import placing, settling, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Decision
@@ -71,7 +71,7 @@ class Plan:
     """The entry last."""
     score_ppm: int
     risked: int = 0
-    """Minor units lost when the stop is hit; none without a stop."""
+    """Minor units that the entry loses when its stop is hit, as it would be posted; none without a stop."""
     distance: int = 0
 
     def words(self, account: Account) -> str:
@@ -107,7 +107,10 @@ def decide(book: Book, policy: Policy, asked: SignalDecided) -> Decision:
         return decision
     order = [_place(book, asked, each) for each in plan.orders][-1]
     decision = replace(
-        decision, order_id=order.order_id, risked=plan.risked or None, stop_distance=plan.distance or None
+        decision,
+        order_id=order.order_id,
+        risked=plan.risked if plan.distance else None,
+        stop_distance=plan.distance or None,
     )
     if order.status is OrderStatus.REJECTED:
         return replace(decision, reason=order.reason, detail=order.reason_detail)
@@ -143,11 +146,14 @@ def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) ->
         return Plan(tuple(exits or [_market(signal, abs(opposite[0].size))]), _score(policy, signal))
     turned = 0 if account.hedging else sum(abs(each.size) for each in opposite)
     entry = replace(_market(signal, units + turned), stop_loss=Leg(distance=distance))
-    risked = int(valuation.account_view(book, account).equity * policy.risk_share)
-    return Plan((*exits, entry), _score(policy, signal), risked, distance)
+    lost = settling.converted(book, account, -units * distance, valuation.cost_digits(of), of.quote)
+    return Plan((*exits, entry), _score(policy, signal), -lost.money.raw, distance)
 
 
 def _off(book: Book, account: Account, signal: Signal) -> Skip | None:
+    """Both switches as they are now: either may have been turned while analysis was asked."""
+    if not account.auto_trade:
+        return Skip("AUTO_TRADE_OFF", f"auto-trading of {account.account_id} is switched off")
     if book.limits.of(account.account_id, signal.symbol).auto_trade:
         return None
     return Skip("AUTO_TRADE_OFF", f"auto-trading of {signal.symbol} is switched off")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from services.market.calendar import calendar
 from services.market.freshness import over_age
-from services.trading_gateway.domain.feeds import Flaw
+from services.trading_gateway.domain.feeds import Feed, Flaw
 from services.trading_gateway.domain.matching import (
     acceptable,
     rises_to_stop,
@@ -196,9 +196,29 @@ def exit_side(case: Situation) -> Refusal | None:
 
 
 def convertible(case: Situation) -> Refusal | None:
-    """Profit and notional in the quote currency can be brought into the account currency."""
-    if case.factor is not None:
+    """Profit and notional in the quote currency can be brought into the account currency; for new risk, at
+    quotes as fresh as those it is traded on, in the market of the account.
+    """
+    source, to = case.of.quote, case.account.currency
+    if case.factor is None:
+        return Refusal("NO_CONVERSION_RATE", f"no tradable quote leads from {source} to {to}")
+    if case.reducing:
         return None
-    return Refusal(
-        "NO_CONVERSION_RATE", f"no tradable quote leads from {case.of.quote} to {case.account.currency}"
-    )
+    for feed in case.book.markets.rates(case.account.session_id).between(source, to):
+        objection = _stale(case, feed)
+        if objection is not None:
+            return objection
+    return None
+
+
+def _stale(case: Situation, feed: Feed) -> Refusal | None:
+    """Why the last good quote of a feed is none to convert at."""
+    symbol, good = feed.state.symbol, feed.state.good
+    converts = f"{case.of.quote} is converted to {case.account.currency} at {symbol}, whose"
+    if feed.state.resting:
+        return Refusal("FEED_STALE", f"{converts} live feed rests while a replay of it runs")
+    limit = case.book.limits.of(case.account.account_id, symbol).price_age_ns
+    if good is not None and over_age(good.time_ns, case.time_ns, limit):
+        age = (case.time_ns - good.time_ns) // 1_000_000_000
+        return Refusal("QUOTE_OVER_AGE", f"{converts} last good quote is {age} s old in market time")
+    return None

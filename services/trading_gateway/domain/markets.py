@@ -74,13 +74,21 @@ class Markets:
         return found
 
 
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """A conversion through a third currency."""
+
+    factor: tuple[int, int]
+    feeds: tuple[Feed, ...]
+
+
 class Rates(Mapping[str, RateQuote]):
     """The last good quote of each symbol of a scope, made into a rate when it is asked for."""
 
     def __init__(self) -> None:
         self._feeds: dict[str, Feed] = {}
         self._direct: dict[tuple[str, str], tuple[Feed, bool, int]] = {}
-        self._steps: dict[tuple[str, str, Way], tuple[object, tuple[int, int] | None]] = {}
+        self._steps: dict[tuple[str, str, Way], tuple[object, _Steps | None]] = {}
 
     def add(self, feed: Feed) -> None:
         """A symbol more."""
@@ -98,14 +106,23 @@ class Rates(Mapping[str, RateQuote]):
         if source == to:
             return 1, 1
         direct = self._direct.get((source, to)) or self._find(source, to)
-        if direct is None:
-            return self._by_steps(source, to, way)
-        feed, inverse, scale = direct
-        good = feed.state.good
-        if good is None:
-            return self._by_steps(source, to, way)
+        good = None if direct is None else direct[0].state.good
+        if direct is None or good is None:
+            steps = self._by_steps(source, to, way)
+            return None if steps is None else steps.factor
+        _, inverse, scale = direct
         price = good.bid if (way is Way.SELL) != inverse else good.ask
         return (scale, price) if inverse else (price, scale)
+
+    def between(self, source: str, to: str) -> tuple[Feed, ...]:
+        """The feeds whose quotes `factor` rests on; none for the same currency or where no quote leads."""
+        if source == to:
+            return ()
+        direct = self._direct.get((source, to)) or self._find(source, to)
+        if direct is not None and direct[0].state.good is not None:
+            return (direct[0],)
+        steps = self._by_steps(source, to, Way.BUY)
+        return () if steps is None else steps.feeds
 
     def _find(self, source: str, to: str) -> tuple[Feed, bool, int] | None:
         """The feed of the pair itself, whether it is quoted the other way round, and its scale."""
@@ -117,19 +134,20 @@ class Rates(Mapping[str, RateQuote]):
                 return direct
         return None
 
-    def _by_steps(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
+    def _by_steps(self, source: str, to: str, way: Way) -> _Steps | None:
         goods = self.goods()
         known = self._steps.get((source, to, way))
         if known is None or known[0] != goods:
             known = self._steps[source, to, way] = goods, self._stepped(source, to, way)
         return known[1]
 
-    def _stepped(self, source: str, to: str, way: Way) -> tuple[int, int] | None:
+    def _stepped(self, source: str, to: str, way: Way) -> _Steps | None:
         try:
-            rate = rate_of(legs_between(source, to, self, way))
+            legs = legs_between(source, to, self, way)
         except FxError:
             return None
-        return rate.numerator, rate.denominator
+        rate = rate_of(legs)
+        return _Steps((rate.numerator, rate.denominator), tuple(self._feeds[each.symbol] for each in legs))
 
     def __getitem__(self, symbol: str) -> RateQuote:
         feed = self._feeds.get(symbol)

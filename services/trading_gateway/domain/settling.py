@@ -171,8 +171,7 @@ def _post_fill(
         after = bookkeeping.charge(book, after, LedgerKind.COMMISSION, charge, -1, occasion)
     if cash is not None:
         after = venue_cash.settle_fill(book, after, fill, cash)
-    equity = valuation.account_view(book, after).equity
-    return book.put_account(replace(after, peak_equity=max(after.peak_equity, equity)), fill.time_ns)
+    return book.put_account(valuation.at_peak(book, after), fill.time_ns)
 
 
 def converted(book: Book, account: Account, raw: int, digits: int, code: str) -> Conversion:

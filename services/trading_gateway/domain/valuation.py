@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from services.market.instruments import Instrument, instrument
@@ -168,6 +168,11 @@ def _margins(book: Book, account: Account, held: Iterable[Position], rates: Exch
 def account_view(book: Book, account: Account) -> AccountView:
     """An account valued at the quotes of its scope."""
     return valued(book, account).view
+
+
+def at_peak(book: Book, account: Account) -> Account:
+    """The account after a result, its peak with it where the equity was never higher."""
+    return replace(account, peak_equity=max(account.peak_equity, account_view(book, account).equity))
 
 
 def notional(book: Book, account: Account, of: Instrument, size: int, price: int) -> int | None:

@@ -63,7 +63,7 @@ def move(book: Book, moved: CashMoved) -> Account:
     if moved.kind is CashKind.FINANCING:
         _finance(book, moved, posted)
     if moved.kind is not CashKind.TRANSFER:
-        after = replace(after, peak_equity=max(after.peak_equity, valuation.account_view(book, after).equity))
+        after = valuation.at_peak(book, after)
     kept = book.put_account(after, moved.time_ns)
     book.tell_account(kept)
     return kept
@@ -87,17 +87,6 @@ def adjust(book: Book, account: Account, exact: Fraction, occasion: Occasion) ->
     return _counted(after, CashKind.ADJUSTMENT, after.balance - account.balance)
 
 
-def moved_marks(account: Account, amount: int) -> Account:
-    """The account with the marks of its loss limits moved by cash that is no result of trading: neither does
-    a payment out count as a loss, nor does one in hide any.
-    """
-    return replace(
-        account,
-        day_start_equity=account.day_start_equity + amount,
-        peak_equity=account.peak_equity + amount,
-    )
-
-
 def balance_text(account: Account) -> str:
     """The exact balance, to be compared with the venue's."""
     return exact_text(exact_balance(account))
@@ -110,9 +99,21 @@ def _counted(account: Account, kind: CashKind, posted: int) -> Account:
         case CashKind.COMMISSION:
             return replace(account, commission=account.commission - posted)
         case CashKind.TRANSFER:
-            return moved_marks(replace(account, transferred=account.transferred + posted), posted)
+            return _paid(account, posted)
         case CashKind.ADJUSTMENT:
             return replace(account, adjusted=account.adjusted + posted)
+
+
+def _paid(account: Account, amount: int) -> Account:
+    """The account after a transfer, which alone is no result: the marks of its loss limits move along, so
+    that neither does a payment out count as a loss, nor does one in hide any.
+    """
+    return replace(
+        account,
+        transferred=account.transferred + amount,
+        day_start_equity=account.day_start_equity + amount,
+        peak_equity=account.peak_equity + amount,
+    )
 
 
 def _finance(book: Book, moved: CashMoved, posted: int) -> None:

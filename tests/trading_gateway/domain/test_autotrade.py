@@ -180,6 +180,43 @@ def test_a_decision_says_where_its_size_comes_from() -> None:
     assert decision.detail.endswith(": risks 500.00 USD over a stop of 0.00200")
 
 
+@pytest.mark.parametrize(
+    ("average_range", "risked"),
+    [
+        # 0.5 % would buy 5,000,000 EUR over 0.00010; three times the equity buys 272,000 of them.
+        (5, 27_20),
+        # 500 / 0.00206 = 242,718 EUR, in micro lots 242,000.
+        (103, 498_52),
+    ],
+)
+def test_a_decision_says_what_the_size_that_was_ordered_loses(average_range: int, risked: int) -> None:
+    floor = open_floor(GOOD)
+    decision = decided(floor, average_range=average_range)
+    size = floor.engine.book.order(decision.order_id).size
+    assert decision.risked == risked == size * 2 * average_range // 10**5
+    words = f"risks {risked // 100}.{risked % 100:02} USD over a stop of 0.00{2 * average_range:03}"
+    assert decision.detail.endswith(words)
+
+
+def test_what_is_turned_is_not_risked_again() -> None:
+    floor = open_floor(GOOD)
+    decided(floor)
+    decision = decided(floor, another(Side.SELL))  # 499,000 EUR sold, of which 249,000 are the entry
+    assert decision.risked == 498_00
+
+
+def test_the_risk_in_another_currency_is_what_would_be_posted() -> None:
+    """0.5 % of 100,000 USD are 51,000 JPY at 102.000: over 0.306 that buys 166,000 EUR."""
+    floor = open_floor(GOOD)
+    floor.tick(("102.000", "102.010"), symbol="USDJPY")
+    floor.tick(("112.200", "112.210"), symbol="EURJPY")
+    decision = decided(floor, replace(SIGNAL, symbol="EURJPY"), average_range=153)
+    assert floor.engine.book.position("demo", "EURJPY").size == 166_000_00
+    assert decision.risked == 498_00  # 166,000 × 0.306 = 50,796 JPY, bought at 102.000
+    floor.tick(("111.904", "111.914"), symbol="EURJPY")
+    assert floor.account().realised == -decision.risked
+
+
 def switch(floor: Floor, symbol: str, *, on: bool) -> None:
     asked = SetAutoTrade(floor.now_ns, "demo", on, symbol, "key:ada", "a test", START)
     floor.engine.set_auto_trade(asked)

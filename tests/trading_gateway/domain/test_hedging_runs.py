@@ -35,6 +35,7 @@ class HedgedWalk(Walk):
     def open(self, key: str) -> None:
         symbol = self.random.choice(("EURUSD", "USDJPY"))
         self.ticks(symbol)
+        self.floor.tick(*[("0.88000", "0.88010")] * 2, symbol="USDCHF")  # live crosses
         distance = "0.00040" if symbol == "EURUSD" else "0.040"
         legs = TypedLeg(distance=distance), TypedLeg(trail_distance=distance), None
         self.floor.place(

@@ -114,6 +114,25 @@ async def test_only_accounts_that_trade_by_themselves_and_on_that_market_decide(
     assert await reasons(world, "by-hand") == []
 
 
+@pytest.mark.parametrize("symbol", ["", "EURUSD"])
+async def test_what_is_switched_off_while_analysis_is_asked_is_not_ordered(
+    world: World, monkeypatch: pytest.MonkeyPatch, symbol: str
+) -> None:
+    ask = world.analysis.average_range
+
+    async def slow(signal: Signal) -> int | None:
+        await world.accounts.set_auto_trade("r-off", "demo", auto_trade=False, symbol=symbol)
+        return await ask(signal)
+
+    monkeypatch.setattr(world.analysis, "average_range", slow)
+    await world.signal(SIGNAL)
+
+    (decision,) = await world.store.decisions(DecisionQuery("demo", limit=10))
+    assert (decision.reason, decision.order_id) == ("AUTO_TRADE_OFF", "")
+    assert decision.detail == f"auto-trading of {symbol or 'demo'} is switched off"
+    assert await world.orders.page(OrderQuery("demo")) == []
+
+
 async def test_opposite_signals_turn_the_position(world: World) -> None:
     await world.signal(later(1))
     await world.signal(later(2, Side.SELL))

@@ -203,6 +203,30 @@ async def test_a_balance_that_differs_is_adopted_and_the_account_trades(far: Ven
     await far.agreed()
 
 
+async def test_an_adopted_loss_counts_against_the_limits_of_loss(far: VenueWorld) -> None:
+    before = account(far)
+    far.far.books.cash.fund(ACCOUNT, "USD", "-120000")  # of a million; a tenth may be lost in a day
+    (difference,) = await differs(far)
+    await adopt(far, difference)
+    after = account(far)
+    assert after.balance == before.balance - 12_000_000
+    assert (after.day_start_equity, after.peak_equity) == (before.day_start_equity, before.peak_equity)
+    with pytest.raises(FxError) as refused:
+        await far.buy("k1")
+    assert refused.value.reason == "DAILY_LOSS_LIMIT"
+    await far.same_books()
+
+
+async def test_an_adopted_gain_is_a_new_peak_of_the_equity(far: VenueWorld) -> None:
+    before = account(far)
+    far.far.books.cash.fund(ACCOUNT, "USD", "50")
+    (difference,) = await differs(far)
+    await adopt(far, difference)
+    after = account(far)
+    assert after.day_start_equity == before.day_start_equity
+    assert after.peak_equity == before.peak_equity + 5_000
+
+
 async def test_figures_that_no_longer_stand_are_not_adopted(far: VenueWorld) -> None:
     far.far.books.cash.fund(ACCOUNT, "USD", "10")
     (shown,) = await differs(far)

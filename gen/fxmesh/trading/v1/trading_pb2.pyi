@@ -1187,8 +1187,8 @@ class Decision(_message.Message):
     """"ORDERED", or why not: a code, and words."""
     reason_detail: _builtins.str
     risked: _builtins.str
-    """What the size follows from: the loss at the stop that is accepted, in the account currency, and the distance of the
-    stop. Empty where it did not come to that.
+    """What the entry loses when its stop is hit, in the account currency, and the distance of the stop: at the size that
+    was ordered, which may be less than the risk share allows. Empty where it did not come to that.
     """
     stop_distance: _builtins.str
     order_id: _builtins.str
