@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-import pytest_asyncio
 
 from services.errors import FxError, Kind
 from services.trading_gateway.domain.accounts import Account
@@ -20,14 +16,6 @@ from tests.venues.fault_venue import NONE, Faults
 from tests.venues.subjects import asked
 
 HAND = "made by hand"
-
-
-@pytest_asyncio.fixture
-async def far(tmp_path: Path) -> AsyncIterator[VenueWorld]:
-    made = VenueWorld(tmp_path)
-    await made.begin()
-    yield made
-    await made.stop()
 
 
 def account(far: VenueWorld) -> Account:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import pytest_asyncio
 
 from services.errors import FxError, Kind
 from services.trading_gateway.domain.accounts import Account
@@ -23,14 +21,6 @@ from tests.venues.subjects import asked
 
 S = OrderStatus
 PLENTY = (100_000, 100_000)
-
-
-@pytest_asyncio.fixture
-async def far(tmp_path: Path) -> AsyncIterator[VenueWorld]:
-    made = VenueWorld(tmp_path)
-    await made.begin()
-    yield made
-    await made.stop()
 
 
 async def test_a_new_account_takes_no_order_before_it_was_compared(tmp_path: Path) -> None:
