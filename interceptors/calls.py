@@ -16,6 +16,7 @@ from services.runtime.identity import ANONYMOUS, Principal
 from services.runtime.policy import MethodPolicy
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 _FOR_EVER_S = float("inf")
 _OK = grpc.StatusCode.OK
@@ -40,10 +41,19 @@ class ServerCall:
         "waited_for",
     )
 
-    def __init__(self, method: MethodPolicy, context: Context) -> None:
+    def __init__(
+        self,
+        method: MethodPolicy,
+        context: Context,
+        metadata: Metadata | None = None,
+        task: asyncio.Task[Any] | None = None,
+    ) -> None:
+        """`metadata` where it was read before: gRPC makes it anew each time it is asked."""
         self.method = method
         self.context = context
-        self.metadata: Mapping[str, str | bytes] = dict(context.invocation_metadata() or ())
+        if metadata is None:
+            metadata = context.invocation_metadata() or ()
+        self.metadata: Mapping[str, str | bytes] = dict(metadata)
         self.started = time.perf_counter()
         self.correlation_id = ""
         self.deadline: float | None = None
@@ -51,8 +61,8 @@ class ServerCall:
         """Who calls, once authentication has run."""
         self.waited_for: Deadline | None = None
         """The deadline as the handler's context has it."""
-        self.task: asyncio.Task[Any] | None = None
-        """What is cancelled at the deadline; None where nothing is, as while it is answered."""
+        self.task = task
+        """What is cancelled when it must end; None where nothing is, as while it is answered."""
         self.expired = False
         """Set before it is."""
         self.code = _OK
@@ -101,7 +111,7 @@ class ClientCall:
         self,
         method: MethodPolicy,
         timeout: float | None,
-        metadata: Iterable[tuple[str, str | bytes]] | None,
+        metadata: Metadata | None,
         options: Mapping[str, Any] = MappingProxyType({}),
     ) -> None:
         self.method = method

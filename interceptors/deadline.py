@@ -51,7 +51,6 @@ class _Watch:
         call.deadline = at = time.monotonic() + remaining
         call.waited_for = context.Deadline(at)
         context.deadline.set(call.waited_for)
-        call.task = asyncio.current_task()
         self._ends[call] = at
         if at < self._looks_at:
             self._look_at(at)

@@ -23,7 +23,7 @@ class Drain:
 
     def __init__(self) -> None:
         self._begun = False
-        self._in_hand: dict[ServerCall, asyncio.Task[object] | None] = {}
+        self._in_hand: set[ServerCall] = set()
         self._changed = asyncio.Event()
 
     def hook(self, method: MethodPolicy) -> Hook[ServerCall]:
@@ -33,10 +33,10 @@ class Drain:
         def enter(call: ServerCall) -> None:
             if self._begun and refused:
                 raise going_down()
-            self._in_hand[call] = asyncio.current_task()
+            self._in_hand.add(call)
 
         def leave(call: ServerCall) -> None:
-            del self._in_hand[call]
+            self._in_hand.discard(call)
             self._changed.set()
 
         return Hook(enter=enter, leave=leave)
@@ -53,10 +53,9 @@ class Drain:
 
     def _end(self, calls: list[ServerCall]) -> None:
         for call in calls:
-            task = self._in_hand[call]
-            if task is not None:
+            if call.task is not None:
                 call.shutting_down = True
-                task.cancel()
+                call.task.cancel()
 
     async def _empty(self, limit_s: float) -> None:
         try:

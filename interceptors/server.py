@@ -20,7 +20,7 @@ import structlog
 from google.protobuf.message import Message
 
 from interceptors import deadline, errors, messages
-from interceptors.calls import Context, ServerCall
+from interceptors.calls import Context, Metadata, ServerCall
 from interceptors.drain import going_down
 from interceptors.plan import SERVER_ORDER, Concerns, Plan, compile_plan
 from services.crash import crash_point
@@ -154,12 +154,18 @@ async def _cancel(answers: AsyncIterator[Message]) -> None:
 
 
 async def run(
-    plan: Plan[ServerCall], work: Work, encode: messages.Encoder | None, request: Any, context: Context
+    plan: Plan[ServerCall],
+    work: Work,
+    encode: messages.Encoder | None,
+    request: Any,
+    context: Context,
+    metadata: Metadata | None = None,
 ) -> bytes | None:
     """Serve one call: steps in order, the handler, every failure to a status, then the leaves. `encode`: for
-    the one answer; None where the answers are a stream, which is written meanwhile.
+    the one answer; None where the answers are a stream, which is written meanwhile. `metadata`: see
+    `ServerCall`.
     """
-    call = ServerCall(plan.method, context)
+    call = ServerCall(plan.method, context, metadata, asyncio.current_task())
     taken = 0
     try:
         for step in plan.steps:

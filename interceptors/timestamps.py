@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from services.errors import Violation
-from services.runtime.rules import reached
+from services.runtime.ruled import reached
 from services.wire.times import flaw
 
 

@@ -5,6 +5,7 @@ handler sees it.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 
 import protovalidate
 from google.protobuf import descriptor_pool, message_factory
@@ -14,8 +15,9 @@ from interceptors import timestamps
 from interceptors.calls import ServerCall
 from interceptors.plan import Hook
 from services.errors import FxError, Kind, Violation
-from services.runtime import rules
+from services.runtime import plain_rules, rules
 from services.runtime.fatal import FatalError
+from services.runtime.plain_rules import Kept
 from services.runtime.policy import BUILT_IN, MethodPolicy
 
 
@@ -29,7 +31,10 @@ def server(method: MethodPolicy) -> Hook[ServerCall] | None:
     service = descriptor_pool.Default().FindServiceByName(method.service)
     request = service.methods_by_name[method.method].input_type
     _warm(message_factory.GetMessageClass(request))
-    return Hook(check=check if timestamps.any_in(request) else _check_rules)
+    if timestamps.any_in(request):
+        return Hook(check=check)
+    kept = plain_rules.compiled(request)
+    return Hook(check=_check_rules if kept is None else partial(_check_plain, kept))
 
 
 def check(message: Message) -> None:
@@ -38,6 +43,11 @@ def check(message: Message) -> None:
     if wrong := timestamps.violations(message):
         raise _invalid(wrong)
     _check_rules(message)
+
+
+def _check_plain(kept: Kept, message: Message) -> None:
+    if not kept(message):
+        _check_rules(message)
 
 
 def _check_rules(message: Message) -> None:

@@ -8,8 +8,7 @@ from itertools import count
 from services.runtime.ports import Clock
 
 _COUNTER_BITS = 12
-# The two highest bits of the random half must be 10: each hexadecimal digit to one that has them.
-_VARIANTS = {digit: "89ab"[int(digit, 16) & 3] for digit in "0123456789abcdef"}
+_VARIANT = 0b10 << 62  # the two highest bits of the random half
 
 
 class Uuid7Ids:
@@ -23,16 +22,19 @@ class Uuid7Ids:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._last = 0
+        self._told, self._time_text = -1, ""
+        """The millisecond of the last id, and how it is written."""
 
     def new(self) -> str:
         """A new UUIDv7 in its usual text form."""
         now = (self._clock.now_ns() // 1_000_000) << _COUNTER_BITS
         self._last = max(now, self._last + 1)
         milliseconds, counter = self._last >> _COUNTER_BITS, self._last & 0xFFF
-        tail = f"{random.getrandbits(64):016x}"
-        variant = _VARIANTS[tail[0]]
-        time_text = f"{milliseconds:012x}"
-        return f"{time_text[:8]}-{time_text[8:]}-7{counter:03x}-{variant}{tail[1:4]}-{tail[4:]}"
+        if milliseconds != self._told:
+            digits = f"{milliseconds:012x}"
+            self._told, self._time_text = milliseconds, f"{digits[:8]}-{digits[8:]}"
+        tail = f"{_VARIANT | random.getrandbits(62):x}"
+        return f"{self._time_text}-7{counter:03x}-{tail[:4]}-{tail[4:]}"
 
 
 class CountedIds:

@@ -6,15 +6,12 @@ Requests are checked by the mesh before a handler runs (`interceptors/validation
 
 from __future__ import annotations
 
-from functools import cache
-
 import protovalidate
-from buf.validate import validate_pb2
 from fxmesh.policy.v1 import patterns_pb2
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from services.errors import Violation
+from services.runtime.plain_rules import surely_kept
 
 _SENTENCES = {
     text.regex: text.sentence
@@ -29,32 +26,13 @@ def violations(message: Message) -> tuple[Violation, ...]:
     """Every rule that a message breaks, none when it is good. Raises protovalidate's CompilationError for a
     rule that is wrong itself.
     """
+    return () if surely_kept(message) else asked(message)
+
+
+def asked(message: Message) -> tuple[Violation, ...]:
+    """The same from the library alone."""
     found = _collect(message)
     return tuple(map(_violation, found)) if found else ()
-
-
-@cache
-def has_rules(message: Descriptor) -> bool:
-    """True when the type, or something it holds, has rules: checking any other would only take time."""
-    return any(map(_is_ruled, reached(message)))
-
-
-def _is_ruled(message: Descriptor) -> bool:
-    return (
-        message.GetOptions().HasExtension(validate_pb2.message)
-        or any(each.GetOptions().HasExtension(validate_pb2.field) for each in message.fields)
-        or any(each.GetOptions().HasExtension(validate_pb2.oneof) for each in message.oneofs)
-    )
-
-
-def reached(start: Descriptor) -> set[Descriptor]:
-    """A message type and all that it may hold, however deep; it may hold itself."""
-    found, waiting = {start}, [start]
-    while waiting:
-        held = {each.message_type for each in waiting.pop().fields if each.message_type is not None}
-        waiting += held - found
-        found |= held
-    return found
 
 
 def _violation(found: protovalidate.Violation) -> Violation:

@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
 from grpc_health.v1 import health_pb2_grpc
 
-from interceptors.calls import ServerCall
+from interceptors.calls import Metadata, ServerCall
 from interceptors.drain import Drain
 from interceptors.plan import Concerns, Place
 from interceptors.server import Registrar
@@ -67,6 +68,17 @@ def bind(server: grpc.aio.Server, address: str, tls: Certificates | None) -> int
     return server.add_secure_port(address, tls.server_credentials())
 
 
+class _OneCall(grpc.RpcMethodHandler):  # type: ignore[type-arg]  # it takes none at run time
+    """The handler of a method for one call. It is handed the metadata that gRPC has made to ask for it."""
+
+    request_streaming = response_streaming = False
+    request_deserializer = response_serializer = None
+    unary_stream = stream_unary = stream_stream = None
+
+    def __init__(self, serve: Callable[..., Any], metadata: Metadata) -> None:
+        self.unary_unary = partial(serve, metadata=metadata)
+
+
 class _Methods(grpc.GenericRpcHandler):
     """The handlers of all methods that share the common queue, found by path."""
 
@@ -81,7 +93,10 @@ class _Methods(grpc.GenericRpcHandler):
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[Any, Any] | None:
         """Asked by gRPC for every call; None answers UNIMPLEMENTED."""
-        return self._handlers.get(handler_call_details.method)
+        handler = self._handlers.get(handler_call_details.method)
+        if handler is None or handler.unary_unary is None:
+            return handler
+        return _OneCall(handler.unary_unary, handler_call_details.invocation_metadata)
 
 
 class _Lane:

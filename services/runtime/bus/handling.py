@@ -15,7 +15,8 @@ from services.errors import FxError, Kind
 from services.runtime.bus import tracing
 from services.runtime.bus.envelope import enter
 from services.runtime.ports import Delivery
-from services.runtime.rules import has_rules, violations
+from services.runtime.ruled import has_rules
+from services.runtime.rules import violations
 
 if TYPE_CHECKING:
     from services.runtime.spans import Spans
