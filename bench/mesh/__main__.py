@@ -13,20 +13,25 @@ from bench.mesh.measure import Round, in_turn, median
 from bench.mesh.ways import BARE, BARE_UVLOOP, WAYS
 
 
-def main(names: list[str], callers: list[int], rounds: int, seconds: float, sample: float) -> None:
+def main(
+    names: list[str], callers: list[int], rates: list[int], rounds: int, seconds: float, sample: float
+) -> None:
     with ExitStack() as stack:
         secrets = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fxmesh-bench-")))
         ways = {name: stack.enter_context(WAYS[name](secrets, sample)) for name in names}
         for count in callers:
             found = in_turn(ways, count, rounds, seconds)
-            show(count, {name: median(each) for name, each in found.items()})
+            show(f"{count} caller{'s at once' if count > 1 else ''}", found)
+        for rate in rates:
+            show(f"{rate:,} calls a second, evenly", in_turn(ways, 0, rounds, seconds, rate))
 
 
-def show(callers: int, found: Mapping[str, Round]) -> None:
+def show(load: str, rounds: Mapping[str, list[Round]]) -> None:
     """A table, everything beside bare where that was measured, on either loop. Last the processor time of a
     call: in the process that makes it, and in all others.
     """
-    print(f"\n{callers} {'caller' if callers == 1 else 'callers at once'}")
+    found = {name: median(each) for name, each in rounds.items()}
+    print(f"\n{load}")
     print(f"{'':<12}{'calls/s':>9}{'of bare':>9}{'on uvloop':>11}", end="")
     print(f"{'p50 ms':>9}{'added':>8}{'p99 ms':>9}{'µs here':>10}{'elsewhere':>11}")
     bare = found.get(BARE)
@@ -51,6 +56,7 @@ if __name__ == "__main__":
     parser.add_argument("--only", default=",".join(WAYS), metavar="NAMES")
     parser.add_argument("--sample", type=float, default=0.01, metavar="SHARE")
     parser.add_argument("--callers", default="1,16,64", metavar="NUMBERS")
+    parser.add_argument("--rates", default="500,2000", metavar="NUMBERS", help="of calls a second")
     given = parser.parse_args()
-    counts = [int(each) for each in given.callers.split(",")]
-    main(given.only.split(","), counts, given.rounds, given.seconds, given.sample)
+    counts, rates = ([int(each) for each in text.split(",") if each] for text in (given.callers, given.rates))
+    main(given.only.split(","), counts, rates, given.rounds, given.seconds, given.sample)

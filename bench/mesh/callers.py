@@ -1,6 +1,6 @@
 """The processes that call: `python -m bench.mesh.callers WAY PORT SECRETS SAMPLE PIDS` runs a round for each
-line `CALLERS SECONDS` of its standard input and prints its figures. `PIDS` are the other processes with a
-part in it.
+line `CALLERS SECONDS RATE` of its standard input and prints its figures. `PIDS` are the other processes with
+a part in it.
 
 Each way has the loop that its callers have where it is used: plain `grpc.aio` that of asyncio, unless told
 otherwise; the mesh its own; httpx that of the uvicorn in which the calling service would run.
@@ -22,7 +22,7 @@ import uvloop
 
 from bench.mesh import rest, stack
 from bench.mesh.child import child
-from bench.mesh.measure import Call, Round, Way, one_round
+from bench.mesh.measure import Call, Round, Way, one_round, paced_round
 from services.runtime.channels import static_channels
 from services.runtime.loop import run_measured
 from tests.fakes.echo import SERVICE, service_pb2, service_pb2_grpc
@@ -64,8 +64,12 @@ _CALLERS: Mapping[str, tuple[Run, Open]] = {
 async def _answer(opened: AbstractAsyncContextManager[Call], others: tuple[psutil.Process, ...]) -> None:
     async with opened as call:
         while line := await asyncio.to_thread(sys.stdin.readline):
-            callers, seconds = line.split()
-            print(*astuple(await one_round(call, others, int(callers), float(seconds))), flush=True)
+            callers, seconds, rate = line.split()
+            if int(rate):
+                found = await paced_round(call, others, int(rate), float(seconds))
+            else:
+                found = await one_round(call, others, int(callers), float(seconds))
+            print(*astuple(found), flush=True)
 
 
 @contextmanager
@@ -76,8 +80,8 @@ def calling(
     pids = ",".join(str(each.pid) for each in others)
     with child("-m", __name__, name, str(port), str(secrets), str(sample), pids) as process:
 
-        def one(callers: int, seconds: float) -> Round:
-            process.tell(f"{callers} {seconds}")
+        def one(callers: int, seconds: float, rate: int = 0) -> Round:
+            process.tell(f"{callers} {seconds} {rate}")
             return Round(*map(float, process.answer().split()))
 
         yield one

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import astuple, dataclass
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import psutil
 
@@ -29,8 +29,10 @@ class Round:
     elsewhere_s: float
 
 
-Way: TypeAlias = Callable[[int, float], Round]
-"""Runs a round of so many callers and seconds."""
+class Way(Protocol):
+    """Runs a round of so many callers and seconds, or of calls at an even `rate` a second."""
+
+    def __call__(self, callers: int, seconds: float, rate: int = 0) -> Round: ...
 
 
 async def one_round(call: Call, others: tuple[psutil.Process, ...], callers: int, seconds: float) -> Round:
@@ -39,9 +41,7 @@ async def one_round(call: Call, others: tuple[psutil.Process, ...], callers: int
     `others`: the processes beside this one that have a part in it.
     """
     took: list[float] = []
-    here, elsewhere = time.process_time(), _used(others)
-    began = time.perf_counter()
-    end = began + seconds
+    end = time.perf_counter() + seconds
 
     async def caller() -> None:
         now = time.perf_counter()
@@ -50,28 +50,65 @@ async def one_round(call: Call, others: tuple[psutil.Process, ...], callers: int
             before, now = now, time.perf_counter()
             took.append(now - before)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(callers):
-            group.create_task(caller())
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(callers):
+                group.create_task(caller())
+
+    return await _measured(all_of_them(), took, others)
+
+
+async def paced_round(call: Call, others: tuple[psutil.Process, ...], rate: int, seconds: float) -> Round:
+    """`rate` calls a second, evenly, whether those before were answered or not: what one takes when nobody
+    waits for a processor. Raises what a call raises.
+    """
+    took: list[float] = []
+    began = time.perf_counter()
+
+    async def one() -> None:
+        before = time.perf_counter()
+        await call()
+        took.append(time.perf_counter() - before)
+
+    async def all_of_them() -> None:
+        async with asyncio.TaskGroup() as group:
+            for number in range(int(rate * seconds)):
+                early = began + number / rate - time.perf_counter()
+                if early > 0:
+                    await asyncio.sleep(early)
+                group.create_task(one())
+
+    return await _measured(all_of_them(), took, others)
+
+
+async def _measured(
+    calls: Coroutine[Any, Any, None], took: list[float], others: tuple[psutil.Process, ...]
+) -> Round:
+    """Run what leaves in `took` the seconds of each call."""
+    here, elsewhere = time.process_time(), _used(others)
+    began = time.perf_counter()
+    await calls
     took.sort()
-    calls = len(took)
+    made = len(took)
     return Round(
-        calls / (time.perf_counter() - began),
-        took[calls // 2],
-        took[calls * 99 // 100],
-        (time.process_time() - here) / calls,
-        (_used(others) - elsewhere) / calls,
+        made / (time.perf_counter() - began),
+        took[made // 2],
+        took[made * 99 // 100],
+        (time.process_time() - here) / made,
+        (_used(others) - elsewhere) / made,
     )
 
 
-def in_turn(ways: Mapping[str, Way], callers: int, rounds: int, seconds: float) -> dict[str, list[Round]]:
+def in_turn(
+    ways: Mapping[str, Way], callers: int, rounds: int, seconds: float, rate: int = 0
+) -> dict[str, list[Round]]:
     """The rounds of each way, after a warm-up."""
     for way in ways.values():
-        way(callers, min(seconds, WARM_UP_S))
+        way(callers, min(seconds, WARM_UP_S), rate)
     found: dict[str, list[Round]] = {name: [] for name in ways}
     for _ in range(rounds):
         for name, way in ways.items():
-            found[name].append(way(callers, seconds))
+            found[name].append(way(callers, seconds, rate))
     return found
 
 
