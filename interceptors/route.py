@@ -143,8 +143,9 @@ class Route:
         """The end of an attempt, however it came."""
         call.code = code
         if (endpoint := call.endpoint) is not None:
-            found = Outcome.ANSWERED if code is _OK else outcome(call)
-            if found is not Outcome.NOTHING:
+            if code is _OK:
+                endpoint.fared(well=True)
+            elif (found := outcome(call)) is not Outcome.NOTHING:
                 endpoint.fared(well=found is not Outcome.SILENT)
         for leave in self.plan.attempt.leaves[call.passed]:
             leave(call)

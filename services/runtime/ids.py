@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
 from itertools import count
 
 from services.runtime.ports import Clock
 
-_COUNTER_BITS = 12
+_COUNTS = tuple(f"7{number:03x}" for number in range(1 << 12))
+"""The third group, version and counter, ready to be written."""
 _VARIANT = 0b10 << 62  # the two highest bits of the random half
 
 
@@ -21,20 +23,26 @@ class Uuid7Ids:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._last = 0
-        self._told, self._time_text = -1, ""
-        """The millisecond of the last id, and how it is written."""
+        self._millisecond = 0
+        self._time_text = ""
+        self._counts: Iterator[str] = iter(())
 
     def new(self) -> str:
         """A new UUIDv7 in its usual text form."""
-        now = (self._clock.now_ns() // 1_000_000) << _COUNTER_BITS
-        self._last = max(now, self._last + 1)
-        milliseconds, counter = self._last >> _COUNTER_BITS, self._last & 0xFFF
-        if milliseconds != self._told:
-            digits = f"{milliseconds:012x}"
-            self._told, self._time_text = milliseconds, f"{digits[:8]}-{digits[8:]}"
+        now = self._clock.now_ns() // 1_000_000
+        if now > self._millisecond:
+            self._begin(now)
+        count = next(self._counts, None)
+        if count is None:
+            self._begin(self._millisecond + 1)
+            count = next(self._counts)
         tail = f"{_VARIANT | random.getrandbits(62):x}"
-        return f"{self._time_text}-7{counter:03x}-{tail[:4]}-{tail[4:]}"
+        return f"{self._time_text}{count}-{tail[:4]}-{tail[4:]}"
+
+    def _begin(self, millisecond: int) -> None:
+        digits = f"{millisecond:012x}"
+        self._millisecond, self._time_text = millisecond, f"{digits[:8]}-{digits[8:]}-"
+        self._counts = iter(_COUNTS)
 
 
 class CountedIds:
