@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from fxmesh.trading.v1.events_pb2 import OrdersRefused
 from google.protobuf.message import Message
 
+from services.errors import FxError
 from services.market.ticks import TickBatch, merge
 from services.runtime.bus.events import event_type, message_class
 from services.trading_gateway import wire
@@ -120,7 +121,10 @@ def judge(
     venue, which is part of the gateway.
     """
     wrong = list(history.wrong)
-    again = replay(conduct.rules, conduct.policy, books.journal, ticks_of(batches)).take_changes()
+    try:
+        again = replay(conduct.rules, conduct.policy, books.journal, ticks_of(batches)).take_changes()
+    except FxError as failure:  # an input that was taken once is taken again
+        return [*wrong, f"the journal does not replay: {failure}"]
     waiting = [_published(each) for each in books.waiting]
     wrong += [*_rows(books, again), *_events(again, [*published, *waiting]), *_accounts(books)]
     wrong += _cash(books)

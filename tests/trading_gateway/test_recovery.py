@@ -6,8 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from services.errors import FxError
+from services.runtime.clock import EventClock
 from services.runtime.store import SqliteStore, _raw
+from services.trading_gateway.domain.order_rate import SECOND_NS
 from services.trading_gateway.domain.values import OrderStatus, OrderType, Side
+from tests.trading_gateway.kit import START
 from tests.trading_gateway.world import World
 
 BOUNDED = ("accounts", "positions", "limits", "standing", "sessions", "feeds", "venue_cursors")
@@ -67,4 +71,28 @@ async def test_an_answer_shows_the_order_as_it_is_stored(world: World) -> None:
 
     assert placed.status is OrderStatus.FILLED
     assert placed == await world.store.order(placed.order_id)
+    await world.stop()
+
+
+async def test_a_restart_goes_on_with_the_orders_of_the_last_second(world: World) -> None:
+    world.clock = EventClock(START + 1_000 * SECOND_NS)
+    await world.start()
+    with pytest.raises(FxError, match="FEED_STALE"):
+        await world.place("early", Side.BUY)  # its time is the clock's: nothing of a market was heard
+    await world.announce()
+    await world.tick(("1.10000", "1.10010"))
+    before = await world.place("before", Side.BUY)
+    await world.tick(*(("1.10000", "1.10010"),) * 2)
+    last = [await world.place(key, Side.BUY) for key in "ab"]
+    early = world.desk.engine.book.find("demo", "early")
+    assert early is not None
+    assert before.created_ns <= last[0].created_ns - SECOND_NS
+    assert early.created_ns > last[-1].created_ns
+
+    def lately() -> int:
+        return world.desk.engine.book.order_rate.lately("demo", last[-1].created_ns)
+
+    assert lately() == len(last)
+    await world.restart()
+    assert lately() == len(last)
     await world.stop()

@@ -22,6 +22,9 @@ PATIENT = Settings(feed_stale_seconds=60)
 """On a busy machine two seconds may pass between a tick and the orders that follow it."""
 
 
+FILLED, REJECTED = trading_pb2.ORDER_STATUS_FILLED, trading_pb2.ORDER_STATUS_REJECTED
+
+
 async def test_limits_over_the_wire_are_audited_with_who_set_them(tmp_path: Path) -> None:
     async with platform(tmp_path, PATIENT) as world:
         await quoted(world)
@@ -129,3 +132,17 @@ async def test_a_margin_call_and_a_stop_out_over_the_wire(tmp_path: Path) -> Non
         assert closing.status == trading_pb2.ORDER_STATUS_FILLED
         proof = await world.stub.ReconcileAccount(service_pb2.ReconcileAccountRequest(account_id="demo"))
         assert proof.reconciled
+
+
+async def test_an_order_sent_before_the_market_was_heard_holds_nothing_up(tmp_path: Path) -> None:
+    """Its time is the clock's, years ahead of the market that is played here."""
+    one_a_second = PATIENT.model_copy(update={"max_orders_per_second": 1})
+    async with platform(tmp_path, one_a_second) as world:
+        with pytest.raises(FxError, match="FEED_STALE"):
+            await world.stub.PlaceOrder(order("early"))
+        await quoted(world)
+        await world.stub.PlaceOrder(order("a"))
+        orders = (await world.stub.ListOrders(service_pb2.ListOrdersRequest(account_id="demo"))).orders
+        first, early = sorted(orders, key=lambda each: each.client_order_id)
+        assert (first.status, early.status) == (FILLED, REJECTED)
+        assert first.created_at.ToNanoseconds() < early.created_at.ToNanoseconds()

@@ -32,6 +32,7 @@ from services.trading_gateway.domain.fills import Fill, LedgerEntry
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
+from services.trading_gateway.domain.order_rate import of_one_second
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.reconcile import Misfilled
@@ -362,13 +363,11 @@ class TradingStore:
         """Orders that count, of each account's last second that had any: what its rate goes on from."""
         orders = self._schema.orders.table.c
         for account_id in connection.scalars(sa.select(self._schema.accounts.table.c.account_id)).all():
-            newest = sa.select(orders.created_ns).where(orders.account_id == account_id, orders.counted)
-            times: list[int] = []
-            for time_ns in connection.scalars(newest.order_by(orders.number.desc())):
-                if times and time_ns <= times[0] - 1_000_000_000:
-                    break
-                times.append(time_ns)
-            yield from ((account_id, each) for each in reversed(times))
+            counted = sa.select(orders.created_ns).where(orders.account_id == account_id, orders.counted)
+            times = connection.scalars(counted.order_by(orders.number.desc()))
+            if (newest := next(times, None)) is not None:
+                lately = (newest, *of_one_second(times, newest))
+                yield from ((account_id, each) for each in reversed(lately))
 
     def _standing(self, connection: sa.Connection) -> Standing:
         body = connection.execute(sa.select(self._schema.standing.c.body)).scalar_one_or_none()

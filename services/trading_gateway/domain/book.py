@@ -7,7 +7,7 @@ nothing is awaited, so one step is atomic on an event loop.
 
 from __future__ import annotations
 
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -22,6 +22,7 @@ from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.limits import LimitBook, LimitChange, LimitSetting
 from services.trading_gateway.domain.markets import Markets, Session
+from services.trading_gateway.domain.order_rate import OrderRate
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.positions import Position
 from services.trading_gateway.domain.rules import Rules
@@ -104,9 +105,8 @@ class Book:
         self._finished: OrderedDict[str, None] = OrderedDict()
         self._cash: OrderedDict[tuple[str, str], None] = OrderedDict()
         """Venues' transactions that were booked, of those lately heard: the store knows them all."""
-        self._placed: dict[str, deque[int]] = {}
-        for account_id, time_ns in saved.placed:
-            self.count_placed(account_id, time_ns)
+        self.order_rate = OrderRate(saved.placed)
+        """Of orders that add risk, or were refused."""
         self.tallies: dict[tuple[str, str], Tally] = {}
         """Refusals that left nothing behind and are not told yet, by account and reason."""
 
@@ -244,17 +244,6 @@ class Book:
         """1, 2, 3 …"""
         self.order_number += 1
         return self.order_number
-
-    def placed_lately(self, account_id: str, time_ns: int) -> int:
-        """Orders of an account that added risk or were refused, in the second up to `time_ns`."""
-        times = self._placed.setdefault(account_id, deque())
-        while times and times[0] <= time_ns - 1_000_000_000:
-            times.popleft()
-        return len(times)
-
-    def count_placed(self, account_id: str, time_ns: int) -> None:
-        """An order of an account adds risk, or was refused."""
-        self._placed.setdefault(account_id, deque()).append(time_ns)
 
     def count_refusal(self, account_id: str, reason: str, count: int = 1) -> None:
         """Refusals since the start, by reason."""

@@ -73,7 +73,7 @@ def _limits(
         Limit(
             "order_rate",
             str(limits.orders_per_second),
-            str(book.placed_lately(account.account_id, time_ns)),
+            str(book.order_rate.lately(account.account_id, time_ns)),
             "orders/s",
         ),
         _share("margin_call", limits.margin_call, level),

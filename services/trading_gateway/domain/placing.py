@@ -39,7 +39,7 @@ def place(book: Book, asked: PlaceOrder) -> Order:
     refused = checks.refusal(case, through_halt=asked.through_halt) or storms.beyond_rate(case)
     counted = refused is not None or not case.reducing
     if counted:
-        book.count_placed(account.account_id, asked.time_ns)
+        book.order_rate.count(account.account_id, asked.time_ns)
     order = _new(book, asked, account.session_id, refused, counted=counted)
     if refused is not None:
         book.count_refusal(account.account_id, refused.reason)

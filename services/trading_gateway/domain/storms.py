@@ -21,7 +21,7 @@ from services.trading_gateway.domain.situations import Refusal, Situation, situa
 def beyond_rate(case: Situation) -> Refusal | None:
     """ORDER_RATE for an order that adds risk where the last second of market time had enough of them."""
     limit = case.limits.orders_per_second
-    if case.reducing or case.book.placed_lately(case.account.account_id, case.time_ns) < limit:
+    if case.reducing or case.book.order_rate.lately(case.account.account_id, case.time_ns) < limit:
         return None
     return Refusal("ORDER_RATE", f"{limit} orders a second are the limit")
 
@@ -32,7 +32,7 @@ def turned_away(book: Book, asked: PlaceOrder) -> Refusal | None:
     """
     account = book.account(asked.account_id)
     limit = book.limits.of(account.account_id, asked.terms.symbol).orders_per_second
-    if book.placed_lately(account.account_id, asked.time_ns) < limit:
+    if book.order_rate.lately(account.account_id, asked.time_ns) < limit:
         return None
     held = bool(asked.terms.parent_id)
     case = situation(book, account, asked.terms, asked.facts, asked.time_ns, origin=asked.origin, held=held)
