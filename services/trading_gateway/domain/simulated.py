@@ -19,6 +19,7 @@ from services.trading_gateway.domain.reports import (
     Accepted,
     Amended,
     AmendRefused,
+    Busted,
     CancelRefused,
     CashMoved,
     Ended,
@@ -73,6 +74,8 @@ class SimulatedBooks:
         self.quotes: dict[str, Quote] = {}
         self._changed: dict[str, Kept] = {}
         self._held: dict[tuple[str, str], int] = {}
+        self._executions: dict[tuple[str, str], Executed] = {}
+        self._busted: set[tuple[str, str]] = set()
         self.cash = SimulatedCash(conditions, self.quotes)
         """Money, of accounts that it was told of: of others it tells nothing."""
         for logged in self.log:
@@ -160,6 +163,21 @@ class SimulatedBooks:
             return Step()
         return Step(reports=(self._log(moved),))
 
+    def bust(self, order_id: str, execution_id: str, time_ns: int, detail: str = "") -> Step:
+        """Take one of its executions back, the first time; an order that it had filled is over. Raises
+        KeyError for one that is not there, FxError where the profit that moves cannot be settled.
+        """
+        if (order_id, execution_id) in self._busted:
+            return Step()
+        kept, executed = self.orders[order_id], self._executions[order_id, execution_id]
+        cash = self.cash.taken_back(kept.order, executed)
+        report = Busted(time_ns, order_id, execution_id, over=True, cash=cash, detail=detail)
+        own = orders.busted(kept.order, executed.size, executed.price, time_ns, over=True)
+        self._keep(replace(kept, order=own))
+        logged = self._log(report)
+        changed, self._changed = self._changed, {}
+        return Step(tuple(changed.values()), (logged,))
+
     # What it shows
 
     def order(self, order_id: str) -> VenueOrder | None:
@@ -229,10 +247,17 @@ class SimulatedBooks:
     def _hold(self, report: Report) -> None:
         own = None if isinstance(report, CashMoved) else self.orders[report.order_id].order
         self.cash.hold(report, own)
+        if own is None or not isinstance(report, Executed | Busted):
+            return
+        of = report.order_id, report.execution_id
         if isinstance(report, Executed):
-            order = self.orders[report.order_id].order
-            key = order.account_id, order.symbol
-            self._held[key] = self._held.get(key, 0) + order.side.sign * report.size
+            size = report.size
+            self._executions[of] = report
+        else:
+            size = -self._executions[of].size
+            self._busted.add(of)
+        key = own.account_id, own.symbol
+        self._held[key] = self._held.get(key, 0) + own.side.sign * size
 
     def _keep(self, kept: Kept) -> None:
         order_id = kept.order.order_id
