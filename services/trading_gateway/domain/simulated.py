@@ -76,6 +76,9 @@ class SimulatedBooks:
         self._held: dict[tuple[str, str], int] = {}
         self._executions: dict[tuple[str, str], Executed] = {}
         self._busted: set[tuple[str, str]] = set()
+        self._erroneous: dict[tuple[str, str], None] = {}
+        """Executions that are to be taken back, in the order of filling."""
+        self._conditions = conditions
         self.cash = SimulatedCash(conditions, self.quotes)
         """Money, of accounts that it was told of: of others it tells nothing."""
         for logged in self.log:
@@ -155,7 +158,20 @@ class SimulatedBooks:
                 step = self._step(order_id, lambda own: self._looked(own, self._quote(own)))
                 kept.update((each.order.order_id, each) for each in step.orders)
                 reports += step.reports
+        for step in list(self._errors(quote)):
+            kept.update((each.order.order_id, each) for each in step.orders)
+            reports += step.reports
         return Step(tuple(kept.values()), reports)
+
+    def _errors(self, quote: Quote) -> Iterator[Step]:
+        """Fills before this quote that are taken back, as its conditions ask; those that cannot be settled
+        now are at a later one.
+        """
+        for order_id, execution_id in list(self._erroneous):
+            earlier = self._executions[order_id, execution_id].time_ns < quote.time_ns
+            order = self.orders[order_id].order
+            if earlier and order.symbol == quote.symbol and self.cash.settles(order):
+                yield self.bust(order_id, execution_id, quote.time_ns, "erroneous")
 
     def move_cash(self, moved: CashMoved) -> Step:
         """Move cash by itself; the same transaction again does nothing."""
@@ -253,9 +269,12 @@ class SimulatedBooks:
         if isinstance(report, Executed):
             size = report.size
             self._executions[of] = report
+            if self._conditions.busts(report.execution_id):
+                self._erroneous[of] = None
         else:
             size = -self._executions[of].size
             self._busted.add(of)
+            self._erroneous.pop(of, None)
         key = own.account_id, own.symbol
         self._held[key] = self._held.get(key, 0) + own.side.sign * size
 
