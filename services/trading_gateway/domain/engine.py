@@ -174,8 +174,8 @@ class Engine:
         before = self.book.order(report.order_id)
         account = self.book.account(before.account_id)
         settling.settle(self.book, report)
-        book = self.book
-        if book.order(before.order_id) is before and book.account(account.account_id) is account:
+        same = self.book.account(account.account_id) is account
+        if same and self.book.order(before.order_id) is before:
             return False
         self._follow_up(before, report)
         self._deliver_derived()

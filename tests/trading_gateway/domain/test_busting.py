@@ -362,6 +362,28 @@ def test_part_of_an_exit_taken_back_is_covered_by_the_other() -> None:
     proof(floor)
 
 
+def test_exits_guard_what_an_entry_opens_when_it_fills_once_more() -> None:
+    floor = floor_of()
+    floor.sell("short", "6000")
+    entry = floor.buy("a", type_=OrderType.LIMIT, limit="1.10000", **LEGS)
+    assert [each.size for each in floor.engine.book.working("demo")] == [4_000_00] * 2
+    floor.bust(entry, first(entry), over=False)
+    assert held(floor).size == -6_000_00
+    floor.report(Executed(floor.now_ns, entry.order_id, "once-more", 10_000_00, 110_000))
+    assert held(floor).size == 4_000_00
+    assert [each.size for each in floor.engine.book.working("demo")] == [4_000_00] * 2
+    proof(floor)
+
+
+def test_the_size_that_linked_orders_share_grows_by_no_more_than_they_gave() -> None:
+    floor = floor_of()
+    filled = floor.buy("a", "4000", link="l")
+    later = floor.buy("b", type_=OrderType.LIMIT, limit="1.09000", link="l")
+    floor.bust(filled, first(filled))
+    assert floor.engine.book.order(later.order_id).size == later.size == 10_000_00
+    proof(floor)
+
+
 def test_the_event_of_a_bust_names_what_it_takes_back() -> None:
     floor = floor_of()
     order = floor.buy("a")
