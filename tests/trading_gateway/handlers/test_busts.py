@@ -133,6 +133,7 @@ async def test_an_order_that_left_memory_long_ago_is_read_again(far: VenueWorld)
 
 
 async def test_one_that_comes_before_its_execution_waits_for_it_through_a_death(far: VenueWorld) -> None:
+    await filled(far, "k0", "2000")
     far.far.faults = Faults(missing=1.0)  # nothing is told by itself
     order = await far.buy("k1")
     await far.rest()
@@ -141,12 +142,24 @@ async def test_one_that_comes_before_its_execution_waits_for_it_through_a_death(
     assert [each for each, _ in account(far).busts] == [execution]
     await far.killed()
     assert [each for each, _ in account(far).busts] == [execution]
+    (told,) = [
+        each.report
+        for each in far.far.books.log
+        if isinstance(each.report, Executed) and each.report.order_id == order.order_id
+    ]
+    for _ in range(2):
+        await far.links._links["far"].hear(told)  # alone
+    assert account(far).busts == ()
+    assert far.now(order).status is OrderStatus.CANCELLED
+    assert (await far.rows())["fills"] == 3
+    position = far.desk.engine.book.position(ACCOUNT, "EURUSD")
+    assert (position.size, position.cost) == (200_000, 200_000 * 110_010)
     await bust(far, order)
     far.far.faults = NONE
-    await far.eventually(far.is_(order, OrderStatus.CANCELLED))
+    await far.far.drop()
+    await far.doubted()
     await far.agreed()
-    assert account(far).busts == ()
-    assert (await far.rows())["fills"] == 2
+    assert (await far.rows())["fills"] == 3
     await far.same_books()
 
 
