@@ -14,6 +14,9 @@ from services.trading_gateway.domain.histories import History
 from services.trading_gateway.domain.reconcile import Misfilled
 from services.trading_gateway.domain.transactions import Transaction
 
+MOST = 200
+"""Executions looked for at a time: a condition may not be of any depth."""
+
 
 def misfilled(connection: sa.Connection, schema: Schema, account_id: str) -> list[Misfilled]:
     """Orders of an account that say another size to be filled than their fills come to."""
@@ -41,15 +44,19 @@ def history(
     fills, transactions = schema.fills.table, schema.transactions
     of = (fills.c.account_id == account_id, fills.c.symbol == symbol, fills.c.position_id == position_id)
     booked = schema.fills.read(connection, sa.select(fills).where(*of).order_by(fills.c.number))
-    # A body is searched for what it says: rarely, and without reading the rest.
-    named = [transactions.c.body.contains(f'"reference":"{each}"', autoescape=True) for each in executions]
-    bodies = (
-        sa.select(transactions.c.body)
-        .where(transactions.c.account_id == account_id, sa.or_(sa.false(), *named))
-        .order_by(transactions.c.number)
-    )
-    posted = tuple(plain.load(Transaction, body) for body in connection.scalars(bodies))
-    return History(tuple(booked), posted)
+    posted: list[Transaction] = []
+    wanted = sorted(executions)
+    for first in range(0, len(wanted), MOST):
+        # A body is searched for what it says: rarely, and without reading the rest.
+        some = (f'"reference":"{each}"' for each in wanted[first : first + MOST])
+        named = [transactions.c.body.contains(each, autoescape=True) for each in some]
+        bodies = (
+            sa.select(transactions.c.body)
+            .where(transactions.c.account_id == account_id, sa.or_(*named))
+            .order_by(transactions.c.number)
+        )
+        posted += [plain.load(Transaction, body) for body in connection.scalars(bodies)]
+    return History(tuple(booked), tuple(posted))
 
 
 def busted(connection: sa.Connection, schema: Schema, executions: Collection[str]) -> set[str]:

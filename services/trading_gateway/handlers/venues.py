@@ -18,7 +18,7 @@ from services.trading_gateway.domain import busting, links
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.domain.histories import History, Key
-from services.trading_gateway.domain.ids import outside_execution_id
+from services.trading_gateway.domain.ids import bust_id, outside_execution_id
 from services.trading_gateway.domain.inputs import Orphaned, VenueRead
 from services.trading_gateway.domain.links import Findings
 from services.trading_gateway.domain.markets import LIVE
@@ -245,6 +245,8 @@ class VenueLink:
             if isinstance(each, Busted | Executed) and each.order_id in book.orders:
                 order = book.order(each.order_id)
                 account = book.account(order.account_id)
+                if book.booked(order.order_id, bust_id(each.execution_id)):
+                    continue
                 if isinstance(each, Busted) or busting.awaited(account, each.execution_id):
                     position = order.account_id, order.symbol, book.position_id(order)
                     wanted.setdefault(position, set()).add(each.execution_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.errors import FxError
+from services.trading_gateway.adapters.past import MOST
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.reports import Busted, Executed
@@ -92,6 +93,7 @@ async def test_part_of_a_working_order_is_worked_again(far: VenueWorld) -> None:
 async def test_doubled_late_in_any_order_and_after_a_death_it_counts_once(far: VenueWorld) -> None:
     far.far.faults = EVERYTHING
     orders = [await far.buy(f"k{number}", "3000") for number in range(12)]
+    await far.rest()
     for order in orders[::2]:
         await bust(far, order)
     await far.pass_time(1.0)
@@ -219,3 +221,17 @@ async def test_the_list_of_fills_says_it(far: VenueWorld) -> None:
         ("", False),
         ("", True),
     ]
+
+
+async def test_more_of_them_at_once_than_one_question_holds(far: VenueWorld) -> None:
+    far.far.faults = Faults(missing=1.0)
+    orders = [await far.buy(f"k{number}", "1000") for number in range(MOST + 5)]
+    await far.rest()
+    for order in orders[1:]:
+        await bust(far, order)
+    far.far.faults = NONE
+    await far.far.drop()
+    await far.doubted()
+    await far.agreed()
+    assert size(far) == 100_000
+    await far.same_books()
