@@ -224,9 +224,9 @@ async def test_the_list_of_fills_says_it(far: VenueWorld) -> None:
 
 
 async def test_more_of_them_at_once_than_one_question_holds(far: VenueWorld) -> None:
-    far.far.faults = Faults(missing=1.0)
     orders = [await far.buy(f"k{number}", "1000") for number in range(MOST + 5)]
-    await far.rest()
+    await far.soon(lambda: size(far) == len(orders) * 100_000)
+    far.far.faults = Faults(missing=1.0)
     for order in orders[1:]:
         await bust(far, order)
     far.far.faults = NONE
