@@ -51,7 +51,7 @@ def anew(book: Book, before: Order, time_ns: int) -> list[PlaceOrder]:
 def _anew(book: Book, parent: Order, size: int, named: tuple[Order, int], time_ns: int) -> list[PlaceOrder]:
     """Both legs of an order for a size of its position, unless there are others at work for it."""
     name = f"{named[0].order_id}-{named[1]}"
-    if not size or book.children(parent.order_id):
+    if not size or any(map(_guards, book.children(parent.order_id))):
         return []
     return [
         PlaceOrder(
@@ -65,6 +65,11 @@ def _anew(book: Book, parent: Order, size: int, named: tuple[Order, int], time_n
         if (leg := book.find(parent.account_id, key(parent.order_id))) is not None
         if leg.status is OrderStatus.FILLED or leg.reason in _NEEDLESS
     ]
+
+
+def _guards(leg: Order) -> bool:
+    """False for one that is on its way out."""
+    return leg.status is not OrderStatus.PENDING_CANCEL or leg.reason not in _NEEDLESS
 
 
 _NEEDLESS = ("PARENT_ENDED", "LINK_FILLED", "POSITION_CLOSED", BUSTED[0])
