@@ -38,9 +38,15 @@ WORDS = "what the venue moved for a trade that it took back beyond what was book
 
 
 def bust(book: Book, order: Order, report: Busted) -> None:
-    """Take back an execution, once; one that was not told is noted, for when it is."""
+    """Take back an execution, once; one that was not told is noted, for when it is.
+
+    Raises FxError `VALIDATION_FAILED` for cash that is no amount, `NO_CONVERSION_RATE` where profit moves
+    between others and no quote leads to the account's currency.
+    """
     if book.booked(order.order_id, bust_id(report.execution_id)):
         return
+    if report.cash is not None:
+        venue_cash.amount_of(report.cash)
     account = book.account(order.account_id)
     if book.booked(order.order_id, report.execution_id) and _posted(book, order, report):
         _take_back(book, account, order, report)
@@ -55,7 +61,9 @@ def awaited(account: Account, execution_id: str) -> bool:
 
 
 def bust_awaited(book: Book, order_id: str, execution_id: str) -> None:
-    """Take back an execution that was busted before it was told."""
+    """Take back an execution that was busted before it was told. It was just booked, so others realised
+    nothing against it, and this cannot fail.
+    """
     order = book.order(order_id)
     account = book.account(order.account_id)
     if not awaited(account, execution_id):
@@ -88,8 +96,6 @@ def _take_back(book: Book, account: Account, order: Order, report: Busted) -> No
     moved = made.realised_quote - before.realised_quote + taken.realised_quote
     digits = valuation.cost_digits(of)
     moving = bookkeeping.converted(book, account, moved, digits, of.quote) if moved else None
-    if report.cash is not None:
-        venue_cash.amount_of(report.cash)
     # From here on nothing can fail, as with a fill.
     reversal = _reversal(book, taken, report, moved, moving)
     book.note_booked(order.order_id, reversal.execution_id)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from fractions import Fraction
 
+import pytest
+
+from services.errors import FxError
 from services.trading_gateway.domain.events import TradeExecuted
 from services.trading_gateway.domain.fills import Fill
 from services.trading_gateway.domain.ids import bust_id
@@ -219,6 +222,18 @@ def test_a_bust_that_comes_first_waits_for_its_execution() -> None:
     assert floor.account().busts == ()
     assert figures(floor) == (DEPOSIT, 0, 0, 0, 0, 0)
     assert len(fills_of(floor)) == 2
+    proof(floor)
+
+
+def test_cash_that_is_no_amount_is_refused_and_nothing_has_changed() -> None:
+    floor = floor_of()
+    order = floor.buy("a")
+    before = floor.account(), order
+    for execution in (first(order), "never-told"):
+        with pytest.raises(FxError) as refused:
+            floor.bust(order, execution, cash="1e5")
+        assert refused.value.reason == "VALIDATION_FAILED"
+        assert (floor.account(), floor.engine.book.order(order.order_id)) == before
     proof(floor)
 
 
