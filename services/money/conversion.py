@@ -160,12 +160,20 @@ def convert(
     Raises FxError: INVALID_ARGUMENT `VALIDATION_FAILED` for an unknown currency `to`, FAILED_PRECONDITION
     `NO_CONVERSION_RATE` when no path exists.
     """
-    scale = 10 ** currency(to).digits
+    currency(to)  # known, or no path to it is looked for
     legs = legs_between(amount.currency, to, quotes, way or (Way.BUY if amount.raw < 0 else Way.SELL))
-    exact = amount.value
-    for leg in legs:
-        exact *= leg.rate
-    return Conversion(amount, Money(round_fraction(exact * scale, rounding), to), exact, legs)
+    return convert_at(amount, to, legs, rounding)
+
+
+def convert_at(
+    amount: ExactAmount, to: str, legs: tuple[Leg, ...], rounding: Rounding = Rounding.HALF_EVEN
+) -> Conversion:
+    """`amount` through legs that lead to the currency `to`: of now, or of a posting that is there. Raises
+    FxError INVALID_ARGUMENT `VALIDATION_FAILED` for an unknown currency.
+    """
+    exact = amount.value * rate_of(legs)
+    raw = round_fraction(exact * 10 ** currency(to).digits, rounding)
+    return Conversion(amount, Money(raw, to), exact, legs)
 
 
 def legs_between(source: str, to: str, quotes: Mapping[str, RateQuote], way: Way) -> tuple[Leg, ...]:

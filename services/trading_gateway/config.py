@@ -191,6 +191,10 @@ class Settings(BaseSettings):
     """
     simulated_financing: Share = "0"
     """Largest annual rate, received or paid, that it finances their positions at each 17:00 New York."""
+    simulated_busts: Share = "0"
+    """Share of its fills that it takes back at the next quote of the symbol: what a trade that an exchange
+    busts does to the books.
+    """
     venue_answer_seconds: float = Field(default=5.0, gt=0, le=60)
     """How long a venue outside may take to answer; after that the outcome is unknown."""
     venue_settle_seconds: float = Field(default=5.0, gt=0, le=600)
@@ -273,6 +277,7 @@ class Settings(BaseSettings):
             unanswered_ppm=int(Fraction(self.paper_unanswered) * PPM),
             drop_ppm=int(Fraction(self.paper_disconnects) * PPM),
             financing_ppm=int(Fraction(self.simulated_financing) * PPM),
+            bust_ppm=int(Fraction(self.simulated_busts) * PPM),
             settle_ns=self.paper_settle_seconds * 1_000_000_000,
         )
 

@@ -12,6 +12,7 @@ from services.trading_gateway.domain.book import Saved
 from services.trading_gateway.domain.changes import Answered, Changes, Decision, JournalEntry
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.histories import History
 from services.trading_gateway.domain.inputs import Opinion, Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
@@ -108,6 +109,14 @@ class Store(Protocol):
 
     async def misfilled(self, account_id: str) -> list[Misfilled]:
         """Orders of an account that say another size to be filled than their fills come to."""
+
+    async def history(self, position: tuple[str, str, str], executions: Collection[str]) -> History:
+        """All fills of a position (account, symbol, position id) in the order of booking, and what was posted
+        for some executions.
+        """
+
+    async def busted(self, executions: Collection[str]) -> set[str]:
+        """Those of some executions that were taken back."""
 
     async def ledger(self, account_id: str, after: int, limit: int) -> list[LedgerEntry]:
         """Postings after an entry, in order."""

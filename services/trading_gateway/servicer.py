@@ -161,8 +161,9 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         query = requests.fill_query(request)
         fills = await self._orders.fills(query)
         full = len(fills) == query.limit
-        token = encode_token([fills[-1][0].number], *requests.fill_filters(request)) if full else ""
-        return pb.ListFillsResponse(fills=[wire.fill(*each) for each in fills], next_page_token=token)
+        token = encode_token([fills[-1].fill.number], *requests.fill_filters(request)) if full else ""
+        shown = [wire.fill(each.fill, each.currency, busted=each.busted) for each in fills]
+        return pb.ListFillsResponse(fills=shown, next_page_token=token)
 
     @override
     @answered_by_leader

@@ -17,6 +17,7 @@ SETTINGS = Settings(
     simulated_venue="far",
     simulated_accounts=("outside:USD:50000",),
     simulated_financing="0.2",
+    simulated_busts="0.15",
     paper_disconnects="0.02",
     venue_settle_seconds=2,
     venue_audit_seconds=2,

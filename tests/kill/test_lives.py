@@ -38,6 +38,7 @@ def test_a_life_can_end_at_every_point(tmp_path: Path) -> None:
         "SetLimits",
         "SetTradingState",
         "CashMoved",
+        "Busted",
     }
     assert kinds >= {
         "SignalDecided",

@@ -41,6 +41,8 @@ CASES = (
     "venue.heard/CashMoved",
     "trading.rows_written/CashMoved",
     "trading.stored/CashMoved",
+    "venue.heard/Busted",
+    "trading.rows_written/Busted",
     "trading.settled/PlaceOrder:3",
     "outbox.before_publish:5",
     "bus.between_events:2",

@@ -16,9 +16,10 @@ import sqlalchemy as sa
 
 from services.trading_gateway.domain import plain
 from services.trading_gateway.domain.changes import JournalEntry
+from services.trading_gateway.domain.ids import bust_id
 from services.trading_gateway.domain.orders import Order
 from services.trading_gateway.domain.replaying import parse
-from services.trading_gateway.domain.reports import Accepted, Amended, CashMoved, Ended, Executed
+from services.trading_gateway.domain.reports import Accepted, Amended, Busted, CashMoved, Ended, Executed
 from tests.kill.settings import SETTINGS
 
 (FUNDS,) = SETTINGS.funds()
@@ -41,6 +42,7 @@ class TheirBooks:
 
     def __init__(self, file: Path) -> None:
         self.fills: set[str] = set()
+        """Executions, and what took some of them back."""
         self.moved: set[str] = set()
         self.balance = Fraction(FUNDS[2])
         engine = sa.create_engine(f"sqlite:///{file}", poolclass=sa.NullPool)
@@ -50,6 +52,10 @@ class TheirBooks:
                     fill = plain.load(Executed, body)
                     self.fills.add(fill.execution_id)
                     self.balance += Fraction(fill.cash or "0")
+                elif kind == "Busted":
+                    taken = plain.load(Busted, body)
+                    self.fills.add(bust_id(taken.execution_id))
+                    self.balance += Fraction(taken.cash or "0")
                 elif kind == "CashMoved":
                     moved = plain.load(CashMoved, body)
                     self.moved.add(moved.transaction_id)
@@ -69,7 +75,7 @@ class PaperRecord:
 
     def __init__(self, journal: Iterable[JournalEntry]) -> None:
         self._held: dict[str, Held] = {}
-        self._executions: set[str] = set()
+        self._executions: dict[str, Executed] = {}
         self.doubled: list[str] = []
         """Executions reported twice: by id they have one effect, but this venue never does it."""
         for entry in journal:
@@ -86,13 +92,18 @@ class PaperRecord:
                 if report.execution_id in self._executions:
                     self.doubled.append(report.execution_id)
                     return
-                self._executions.add(report.execution_id)
-                had = self._held.get(report.order_id, Held())
-                filled, notional = had.filled + report.size, had.notional + report.size * report.price
-                self._held[report.order_id] = replace(had, filled=filled, notional=notional)
+                self._executions[report.execution_id] = report
+                self._fill(report, 1)
+            case Busted():
+                self._fill(self._executions[report.execution_id], -1)
             case Ended():
                 had = self._held.get(report.order_id, Held())
                 self._held[report.order_id] = replace(had, ended=True)
+
+    def _fill(self, report: Executed, sign: int) -> None:
+        had, size = self._held.get(report.order_id, Held()), sign * report.size
+        filled, notional = had.filled + size, had.notional + size * report.price
+        self._held[report.order_id] = replace(had, filled=filled, notional=notional)
 
 
 def disagreements(venue: Venue, orders: Mapping[str, Order]) -> list[str]:

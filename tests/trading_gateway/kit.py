@@ -16,6 +16,7 @@ from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.autotrade import Policy
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.engine import Engine
+from services.trading_gateway.domain.histories import History, Key, position_of
 from services.trading_gateway.domain.inputs import (
     AmendOrder,
     CancelOrder,
@@ -27,6 +28,7 @@ from services.trading_gateway.domain.inputs import (
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.orders import Amendment, Order, Terms
 from services.trading_gateway.domain.positions import Position
+from services.trading_gateway.domain.reports import Busted, OrderReport
 from services.trading_gateway.domain.rules import Rules
 from services.trading_gateway.domain.terms import Typed, TypedLeg, terms
 from services.trading_gateway.domain.values import (
@@ -193,6 +195,25 @@ class Floor:
         self.engine.amend(AmendOrder(self.now_ns, order.order_id, Amendment(**change)))
         self.settle()
         return self.engine.book.order(order.order_id)
+
+    def bust(self, order: Order, execution_id: str, *, over: bool = True, cash: str | None = None) -> Order:
+        """The venue takes an execution back: the order after it."""
+        self.report(Busted(self.now_ns, order.order_id, execution_id, over, cash))
+        return self.engine.book.order(order.order_id)
+
+    def report(self, report: OrderReport) -> None:
+        """What the venue says, with what is stored of the positions in hand."""
+        book, position = self.engine.book, self.position_of(report.order_id)
+        fills = [fill for stored in self.stored for fill in stored.fills if position_of(fill) == position]
+        posted = (each for stored in self.stored for each in stored.transactions)
+        book.adopt_history(position, History(tuple(fills), tuple(posted)))
+        self.engine.report(report)
+        self.settle()
+
+    def position_of(self, order_id: str) -> Key:
+        """The position that fills of an order change."""
+        order = self.engine.book.order(order_id)
+        return order.account_id, order.symbol, self.engine.book.position_id(order)
 
     def ticket(self, opening: Order) -> Position:
         """The position that an order of a hedging account opened."""

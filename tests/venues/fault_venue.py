@@ -85,6 +85,11 @@ class FaultVenue:
         """It moves cash by itself."""
         self._happened(self.books.move_cash(moved))
 
+    async def bust(self, order_id: str, execution_id: str) -> None:
+        """It takes one of its executions back."""
+        time_ns = self.books.orders[order_id].order.updated_ns
+        self._happened(self.books.bust(order_id, execution_id, time_ns, "erroneous"))
+
     async def drop(self) -> None:
         """The session ends; what waited to be told is never told."""
         self._end()

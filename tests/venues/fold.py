@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from services.trading_gateway.domain.orders import Order, executed
-from services.trading_gateway.domain.reports import CashMoved, Executed, Report
+from services.trading_gateway.domain.orders import Order, busted, executed
+from services.trading_gateway.domain.reports import Busted, CashMoved, Executed, Report
 from services.trading_gateway.domain.simulated import after
 from services.trading_gateway.domain.venue_views import Holding
 
@@ -17,6 +17,8 @@ class Fold:
 
     orders: dict[str, Order]
     executions: set[tuple[str, str]] = field(default_factory=set)
+    fills: dict[tuple[str, str], Executed] = field(default_factory=dict)
+    busts: dict[tuple[str, str], Busted] = field(default_factory=dict)
     cash: dict[tuple[str, str], str] = field(default_factory=dict)
     """What each fill and each transaction of its own moved, by account and id."""
 
@@ -32,10 +34,26 @@ class Fold:
                 if key not in self.executions:
                     self.executions.add(key)
                     self.cash[order.account_id, "-".join(key)] = report.cash or "0"
+                    self.fills[key] = report
                     self.orders[report.order_id] = executed(order, report.size, report.price, report.time_ns)
+                    if key in self.busts:
+                        self._bust(self.orders[report.order_id], self.busts[key])
+            elif isinstance(report, Busted):
+                self._bust(order, report)
             else:
                 self.orders[report.order_id] = after(order, report)
         return self
+
+    def _bust(self, order: Order, report: Busted) -> None:
+        """Once, and not before its fill."""
+        key = report.order_id, report.execution_id
+        self.busts[key] = report
+        fill = self.fills.pop(key, None)
+        if fill is not None:
+            self.cash[order.account_id, "-".join((*key, "busted"))] = report.cash or "0"
+            self.orders[report.order_id] = busted(
+                order, fill.size, fill.price, report.time_ns, over=report.over
+            )
 
     @property
     def working(self) -> dict[str, tuple[int, int, int | None]]:

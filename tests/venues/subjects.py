@@ -45,6 +45,9 @@ class Subject(Protocol):
     async def move_cash(self, moved: CashMoved) -> None:
         """The venue moves cash of `ACCOUNT` by itself."""
 
+    async def bust(self, order_id: str, execution_id: str) -> None:
+        """The venue takes one of its executions back. A subject that has no busts skips the test."""
+
     async def drop(self) -> None:
         """End the session from the venue's side."""
 
@@ -74,6 +77,9 @@ class Simulated:
 
     async def move_cash(self, moved: CashMoved) -> None:
         await self.venue.move_cash(moved)
+
+    async def bust(self, order_id: str, execution_id: str) -> None:
+        await self.venue.bust(order_id, execution_id, START, "erroneous")
 
     async def drop(self) -> None:
         self.venue.drop()

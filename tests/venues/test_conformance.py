@@ -1,6 +1,6 @@
 """What any venue behind the port has to do with orders; run against each subject of `conftest.py`.
 
-The gateway relies on every line of this and of `test_cash.py`, and on nothing else.
+The gateway relies on every line of this, of `test_cash.py` and of `test_busts.py`, and on nothing else.
 """
 
 from __future__ import annotations

@@ -180,7 +180,7 @@ def auto_trade(
 
 def adopt(
     account_id: NewIdArgument,
-    what: Annotated[str, typer.Argument(metavar="balance|SYMBOL", help="Whose figure differs.")],
+    what: Annotated[str, typer.Argument(metavar="balance|SYMBOL|EXECUTION", help="Whose figure differs.")],
     venue_figure: Annotated[str, typer.Option("--venue-figure", metavar="N", help="As shown, at the venue.")],
     books_figure: Annotated[str, typer.Option("--books-figure", metavar="N", help="As shown, in the books.")],
     reason: Annotated[str, typer.Option("--reason", metavar="TEXT", help="Why, for whoever asks later.")],
@@ -195,7 +195,8 @@ def adopt(
     """Take a venue's figure for one that differs, by a posting of the difference.
 
     `fxmesh account ID` shows what differs. It is refused when other figures differ by now. Who did it and why
-    stays: `fxmesh ledger ID`.
+    stays: `fxmesh ledger ID`. An execution that the venue busted and never told is waited for no more, and
+    nothing is posted.
     """
     from services.cli.requests import adopting as requests
 

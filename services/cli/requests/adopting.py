@@ -16,15 +16,13 @@ BALANCE = "balance"
 async def adopt(
     link: Link, account_id: str, difference: tuple[str, str, str], price: str, reason: str, request_id: str
 ) -> None:
-    """(a symbol or "balance", the venue's figure, ours)."""
+    """(a symbol, "balance", or an execution that was busted; the venue's figure; ours)."""
     what, theirs, ours = difference
     request_id = request_id or link.new_id()
     request = pb.AdoptVenueFigureRequest(
         request_id=request_id,
         account_id=account_id,
-        difference=trading.VenueDifference(
-            symbol="" if what == BALANCE else inputs.symbol(what), venue_figure=theirs, books_figure=ours
-        ),
+        difference=trading.VenueDifference(symbol=_named(what), venue_figure=theirs, books_figure=ours),
         price=price,
         reason=reason,
     )
@@ -35,3 +33,10 @@ async def adopt(
     )
     left: list[Table] = differences(answer.account)
     link.out.answer(answer, about_account(answer.account), *left, f"request id  {request_id}")
+
+
+def _named(what: str) -> str:
+    """A symbol however it is written; the id of an execution, which is longer than any, as it is."""
+    if what == BALANCE:
+        return ""
+    return what if what.startswith("o-") else inputs.symbol(what)

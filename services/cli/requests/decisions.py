@@ -11,6 +11,7 @@ from services.cli import inputs
 from services.cli import paint as colours
 from services.cli.link import Link
 from services.cli.render import Table, clock, pairs, percent, word
+from services.cli.requests.trading import bust
 
 _EMPTY = "No signal was decided about."
 
@@ -86,4 +87,5 @@ def _order(order: trading.Order) -> str:
 
 def _fill(fill: trading.Fill) -> str:
     costs = f", commission {fill.commission}" if fill.commission.strip("0.") else ""
-    return f"{word(fill, 'side')} {fill.size} at {fill.price}, profit {fill.realised_profit}{costs}"
+    became = f", {bust(fill)}" if bust(fill) else ""
+    return f"{word(fill, 'side')} {fill.size} at {fill.price}, profit {fill.realised_profit}{costs}{became}"

@@ -157,6 +157,13 @@ async def watch_orders(link: Link, account: str, symbols: Sequence[str]) -> None
             link.out.item(answer.order, "  ".join(_order_row(answer.order, datetime.now(UTC))).rstrip())
 
 
+def bust(fill: trading.Fill) -> str:
+    """What became of a fill that its venue took back, on both of its lines; nothing of others."""
+    if fill.busts_execution_id:
+        return f"takes back {fill.busts_execution_id}"
+    return "busted" if fill.busted else ""
+
+
 async def fills(link: Link, account: str, symbols: Sequence[str], order_id: str, limit: int) -> None:
     request = pb.ListFillsRequest(
         account_id=account, symbol=inputs.symbols(symbols), order_id=order_id, page_size=limit
@@ -173,11 +180,12 @@ async def fills(link: Link, account: str, symbols: Sequence[str], order_id: str,
             each.realised_profit,
             each.commission,
             each.order_id,
+            bust(each),
         )
         for each in answer.fills
     ]
     points = ("SIZE", "PRICE", "PROFIT", "COMMISSION")
-    headers = ("TIME (UTC)", "ACCOUNT", "SYMBOL", "SIDE", *points, "ORDER")
+    headers = ("TIME (UTC)", "ACCOUNT", "SYMBOL", "SIDE", *points, "ORDER", "BUST")
     paint = {"SIDE": colours.side, "PROFIT": colours.gain}
     link.out.answer(answer, Table(headers, rows, empty="No fills.", points=points, paint=paint))
 

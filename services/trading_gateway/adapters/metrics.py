@@ -1,4 +1,4 @@
-"""What trading counts: orders, refusals, fills, decisions, ticks, drift reports."""
+"""What trading counts: orders, refusals, fills, busts, decisions, ticks, drift reports."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class PrometheusMeter:
         self._revisions: dict[str, int] = {}
         """Of orders that are not over, as last counted."""
         self._fills = Counter("fxmesh_trading_fills", "Fills booked.", ["symbol"], registry=registry)
+        self._busts = Counter(
+            "fxmesh_trading_busts", "Fills taken back by their venue.", ["symbol"], registry=registry
+        )
         self._decisions = Counter(
             "fxmesh_trading_decisions", "Automatic decisions by outcome.", ["reason"], registry=registry
         )
@@ -45,7 +48,7 @@ class PrometheusMeter:
             if isinstance(event, OrdersRefused):
                 self._refusals.labels(event.reason).inc(event.count)
         for fill in changes.fills:
-            self._fills.labels(fill.symbol).inc()
+            (self._busts if fill.busts else self._fills).labels(fill.symbol).inc()
         for decision in changes.decisions:
             self._decisions.labels(decision.reason).inc()
 

@@ -123,5 +123,7 @@ class Schema:
         sa.Index("fills_by_number", fills.number, unique=True)
         sa.Index("fills_by_account", fills.account_id, fills.number)
         sa.Index("fills_by_order", fills.order_id)
+        takes_back = fills.busts != ""
+        sa.Index("fills_busted", fills.busts, sqlite_where=takes_back, postgresql_where=takes_back)
         sa.Index("signals_by_session", self.signals.table.c.session_id)
         sa.Index("signals_undecided", self.signals.table.c.decided)

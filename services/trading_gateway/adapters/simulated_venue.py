@@ -101,6 +101,11 @@ class SimulatedVenue:
         async with self._writing:
             await self._keep(self.books.move_cash(moved))
 
+    async def bust(self, order_id: str, execution_id: str, time_ns: int, detail: str = "") -> None:
+        """It takes one of its executions back."""
+        async with self._writing:
+            await self._keep(self.books.bust(order_id, execution_id, time_ns, detail))
+
     # The port
 
     async def submit(self, order: Order) -> None:

@@ -19,6 +19,7 @@ from services.runtime.database import replacing
 from services.runtime.store import Database
 from services.tracing import Story
 from services.trading_gateway import wire
+from services.trading_gateway.adapters import past
 from services.trading_gateway.adapters.batches import Batch
 from services.trading_gateway.adapters.rows import ARRIVAL, OtherRowError, Rows
 from services.trading_gateway.adapters.schema import Schema
@@ -29,6 +30,7 @@ from services.trading_gateway.domain.changes import Answered, Changes, Decision,
 from services.trading_gateway.domain.events import Event
 from services.trading_gateway.domain.feeds import FeedState
 from services.trading_gateway.domain.fills import Fill, LedgerEntry
+from services.trading_gateway.domain.histories import History
 from services.trading_gateway.domain.inputs import Signal
 from services.trading_gateway.domain.limits import LimitChange
 from services.trading_gateway.domain.markets import Session
@@ -136,21 +138,16 @@ class TradingStore:
 
     async def misfilled(self, account_id: str) -> list[Misfilled]:
         """Orders of an account that say another size to be filled than their fills come to."""
-        orders, fills = self._schema.orders.table.c, self._schema.fills.table.c
-        by_fills = sa.cast(sa.func.coalesce(sa.func.sum(fills.size), 0), sa.BigInteger)
-        found = (
-            sa.select(orders.order_id, orders.symbol, orders.filled, by_fills)
-            .select_from(
-                self._schema.orders.table.outerjoin(fills.order_id.table, fills.order_id == orders.order_id)
-            )
-            .where(orders.account_id == account_id)
-            .group_by(orders.order_id, orders.symbol, orders.filled)
-            .having(by_fills != orders.filled)
-            .order_by(orders.order_id)
-        )
-        return await self._database.read(
-            lambda connection: [Misfilled(*row) for row in connection.execute(found)]
-        )
+        return await self._database.read(lambda reader: past.misfilled(reader, self._schema, account_id))
+
+    async def history(self, position: tuple[str, str, str], executions: Collection[str]) -> History:
+        """All fills of a position, and what was posted for some of them."""
+        schema = self._schema
+        return await self._database.read(lambda reader: past.history(reader, schema, position, executions))
+
+    async def busted(self, executions: Collection[str]) -> set[str]:
+        """Those of some executions that were taken back."""
+        return await self._database.read(lambda reader: past.busted(reader, self._schema, executions))
 
     async def ledger(self, account_id: str, after: int, limit: int) -> list[LedgerEntry]:
         """Postings after an entry, in order."""

@@ -66,8 +66,12 @@ class Account:
     fraction: str = "0"
     """Exact text of what its venue told of cash beyond `balance`: less than a minor unit either way."""
     venue_differences: tuple[tuple[str, str, str], ...] = ()
-    """(symbol or "" for the balance, figure at the venue, figure here) of the differences that `venue_detail`
-    tells and that one may adopt.
+    """(symbol, "" for the balance or an execution; figure at the venue; figure here) of the differences that
+    `venue_detail` tells and that one may adopt.
+    """
+    busts: tuple[tuple[str, str], ...] = ()
+    """(execution, report as JSON text) of executions that its venue busted and never told: should one be told
+    after all, it is booked and taken back.
     """
 
     @property

@@ -15,9 +15,9 @@ from services.market.instruments import INSTRUMENTS, instrument
 from services.money.decimals import format_trimmed
 from services.trading_gateway.domain import (
     bookkeeping,
+    busting,
     families,
     positions,
-    settling,
     valuation,
     venue_cash,
 )
@@ -31,9 +31,13 @@ from services.trading_gateway.domain.values import Side
 
 
 def figure(book: Book, account: Account, symbol: str) -> str:
-    """What the books have: the position in a symbol, or (no symbol) the balance, as exact text."""
+    """What the books have: the position in a symbol, or (no symbol) the balance, as exact text; or that they
+    do not know an execution.
+    """
     if not symbol:
         return venue_cash.balance_text(account)
+    if busting.awaited(account, symbol):
+        return busting.UNKNOWN[1]
     return size_text(symbol, book.position(account.account_id, symbol).size)
 
 
@@ -52,7 +56,10 @@ def adopt(book: Book, asked: VenueAdopted) -> Account:
     stands = figure(book, account, asked.symbol) == asked.ours
     if named not in account.venue_differences or not stands:
         raise FxError(Kind.ABORTED, "DIFFERENCE_CHANGED", _what_differs(account, asked))
-    if asked.symbol:
+    bust = busting.awaited(account, asked.symbol)
+    if bust:
+        after = busting.without(account, asked.symbol)  # nothing to post; should it be told, it is a fill
+    elif asked.symbol:
         after = _adopt_position(book, account, asked)
     else:
         beyond = Fraction(asked.theirs) - venue_cash.exact_balance(account)
@@ -61,7 +68,7 @@ def adopt(book: Book, asked: VenueAdopted) -> Account:
     left = tuple(each for each in account.venue_differences if each != named)
     kept = book.put_account(replace(after, venue_differences=left), asked.time_ns)
     book.tell_account(kept)
-    if asked.symbol:
+    if asked.symbol and not bust:
         families.withdraw_needless(book, asked.account_id, asked.symbol, asked.time_ns)
     return kept
 
@@ -74,7 +81,9 @@ def _adopt_position(book: Book, account: Account, asked: VenueAdopted) -> Accoun
     size = int(Fraction(asked.theirs) * 10**of.size_digits) - before.size
     effect = positions.filled(before, size, asked.price, asked.time_ns)
     digits = valuation.cost_digits(of)
-    profit = settling.converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
+    profit = (
+        bookkeeping.converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
+    )
     fill = Fill(
         number=book.next_fill_number(),
         execution_id=occasion.reference,

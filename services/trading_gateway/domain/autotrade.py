@@ -22,7 +22,7 @@ from services.money.conversion import ExactAmount, Way, convert
 from services.money.currencies import currency
 from services.money.decimals import format_decimal
 from services.money.rounding import Rounding, divide, quantise
-from services.trading_gateway.domain import placing, settling, valuation
+from services.trading_gateway.domain import bookkeeping, placing, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Decision
@@ -146,7 +146,7 @@ def _plan(book: Book, policy: Policy, account: Account, asked: SignalDecided) ->
         return Plan(tuple(exits or [_market(signal, abs(opposite[0].size))]), _score(policy, signal))
     turned = 0 if account.hedging else sum(abs(each.size) for each in opposite)
     entry = replace(_market(signal, units + turned), stop_loss=Leg(distance=distance))
-    lost = settling.converted(book, account, -units * distance, valuation.cost_digits(of), of.quote)
+    lost = bookkeeping.converted(book, account, -units * distance, valuation.cost_digits(of), of.quote)
     return Plan((*exits, entry), _score(policy, signal), -lost.money.raw, distance)
 
 

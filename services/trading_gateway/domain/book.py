@@ -12,11 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from services.errors import FxError, Kind
-from services.trading_gateway.domain import valuation
+from services.trading_gateway.domain import histories, valuation
 from services.trading_gateway.domain.accounts import NOTHING_SAID, Account, Standing
 from services.trading_gateway.domain.changes import Changes, Request, VenueCash, VenueCursor
 from services.trading_gateway.domain.events import AccountChanged, Event, OrderChanged, OrderStep
 from services.trading_gateway.domain.feeds import FeedState
+from services.trading_gateway.domain.histories import History, Key
 from services.trading_gateway.domain.holdings import Holdings
 from services.trading_gateway.domain.ids import order_id
 from services.trading_gateway.domain.inputs import Signal
@@ -80,8 +81,10 @@ class Tally:
 class Book:
     """State of all accounts."""
 
-    def __init__(self, rules: Rules, saved: Saved = NOTHING_SAVED) -> None:
+    def __init__(self, rules: Rules, saved: Saved = NOTHING_SAVED, *, whole: bool = False) -> None:
+        """`whole`: nothing is taken away before the end, so that all there ever was is among the changes."""
         self.rules = rules
+        self._whole = whole
         self.limits = LimitBook(rules, saved.limits)
         self.markets = Markets(saved.sessions, saved.feeds)
         self.accounts: dict[str, Account] = {each.account_id: each for each in saved.accounts}
@@ -97,6 +100,7 @@ class Book:
         self.valued: dict[str, tuple[object, valuation.Valued]] = {}
         """Accounts as they were last valued, each with what that rests on."""
         self.changes = Changes()
+        self._histories: dict[Key, History] = {}
         self._executions: dict[str, set[str]] = {}
         for of, execution in saved.executions:
             self._executions.setdefault(of, set()).add(execution)
@@ -171,6 +175,8 @@ class Book:
             self.tell(OrderChanged(step, order))
         if order.final:
             self._finished[order.order_id] = None
+        elif known is not None and known.final:  # what had filled it was taken back
+            self._finished.pop(order.order_id, None)
         return order
 
     def adopt(self, order: Order, executions: Iterable[str]) -> None:
@@ -265,6 +271,17 @@ class Book:
         """The execution has its effect in this step."""
         self._executions.setdefault(of, set()).add(execution_id)
 
+    def adopt_history(self, position: Key, history: History) -> None:
+        """What the store holds of a position, until the changes are taken."""
+        self._histories[position] = history
+
+    def history(self, position: Key) -> History:
+        """All that was booked of a position. Raises KeyError for one that was not adopted."""
+        read = History() if self._whole else self._histories[position]
+        fills = (each for each in self.changes.fills if histories.position_of(each) == position)
+        posted = (each for each in self.changes.transactions if each.account_id == position[0])
+        return read.with_later(fills, posted)
+
     def cash_booked(self, account_id: str, transaction_id: str) -> bool:
         """True when that transaction of an account's venue has had its effect."""
         return (account_id, transaction_id) in self._cash
@@ -324,4 +341,5 @@ class Book:
     def take_changes(self) -> Changes:
         """What changed since the last call, for one transaction."""
         taken, self.changes = self.changes, Changes()
+        self._histories.clear()
         return taken

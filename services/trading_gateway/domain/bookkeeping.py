@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from fractions import Fraction
 
 from services.market.instruments import instrument
-from services.money.conversion import Conversion, ExactAmount
+from services.money.conversion import Conversion, ExactAmount, convert
 from services.money.currencies import currency
 from services.money.decimals import format_trimmed
 from services.money.exact import exact_text
@@ -64,6 +64,7 @@ def trade(
     occasion: Occasion,
     fill: Fill,
     profit: Conversion | None,
+    kind: TransactionKind = TransactionKind.FILL,
 ) -> Account:
     """The account after a fill: units against the venue, their cost, and the profit that it realised settled
     in cash; None for a fill that closed nothing.
@@ -79,13 +80,13 @@ def trade(
         (profit_of(of.symbol), of.quote, -gained),
     ]
     if profit is None:
-        return _written(book, account, TransactionKind.FILL, 0, occasion, lines)
+        return _written(book, account, kind, 0, occasion, lines)
     account = _entered(
         book, account, LedgerKind.REALISED_PROFIT, profit.money.raw, _source(profit, 1), occasion, profit
     )
     lines += _settlement(venue_of(of.symbol), profit, 1)
     entry = account.ledger_entries
-    return _written(book, account, TransactionKind.FILL, entry, occasion, lines, profit)
+    return _written(book, account, kind, entry, occasion, lines, profit)
 
 
 def charge(
@@ -127,6 +128,12 @@ def told(book: Book, account: Account, kind: LedgerKind, exact: Fraction, occasi
     ]
     account = replace(account, fraction=exact_text(due - posted))
     return _written(book, account, TransactionKind(kind.value), entry, occasion, lines, is_told=True)
+
+
+def converted(book: Book, account: Account, raw: int, digits: int, code: str) -> Conversion:
+    """A profit (raw at `digits`) in the account currency, at the quotes of the moment."""
+    rates = book.markets.rates(account.session_id)
+    return convert(ExactAmount(raw, digits, code), account.currency, rates)
 
 
 def finely(raw: Fraction, digits: int, code: str) -> ExactAmount:

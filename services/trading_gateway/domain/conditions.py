@@ -41,6 +41,8 @@ class Conditions:
     """Requests after which the session with a simulated venue ends; the paper venue inside has none."""
     financing_ppm: int = 0
     """Largest annual rate, paid or received, at which a simulated venue finances a position overnight."""
+    bust_ppm: int = 0
+    """Fills that a simulated venue takes back at a later quote."""
     settle_ns: int = 5_000_000_000
     """Market time after which a venue that did not answer is asked, and its word taken."""
 
@@ -58,6 +60,10 @@ class Conditions:
     def drops(self, order_id: str, request: str) -> bool:
         """True for a request after which the session ends, before anything that came of it is heard."""
         return self._draw("drop", request, order_id) % PPM < self.drop_ppm
+
+    def busts(self, execution_id: str) -> bool:
+        """True for a fill that is taken back."""
+        return bool(self.bust_ppm) and self._draw("bust", execution_id) % PPM < self.bust_ppm
 
     def slippage(self, order_id: str, number: int) -> int:
         """Ticks by which the `number`-th fill of an order is worse."""

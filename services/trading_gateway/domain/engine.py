@@ -86,7 +86,7 @@ class Engine:
     def __init__(
         self, rules: Rules, policy: autotrade.Policy, saved: Saved = NOTHING_SAVED, *, live: bool = True
     ) -> None:
-        self.book = Book(rules, saved)
+        self.book = Book(rules, saved, whole=not live)
         self.journal = Journal(self.book, saved.journal_number)
         self.signal_counts = dict(saved.signal_counts)
         """Signals that came, by session."""
@@ -172,8 +172,10 @@ class Engine:
     def hear(self, report: OrderReport) -> bool:
         """As `report`, of a venue outside; False, and not journalled, for what says nothing new."""
         before = self.book.order(report.order_id)
+        account = self.book.account(before.account_id)
         settling.settle(self.book, report)
-        if self.book.order(report.order_id) is before:
+        same = self.book.account(account.account_id) is account
+        if same and self.book.order(before.order_id) is before:
             return False
         self._follow_up(before, report)
         self._deliver_derived()

@@ -74,20 +74,24 @@ def withdraw(book: Book, order: Order, time_ns: int, reason: str, detail: str) -
 
 
 def _share_out(book: Book, filled: Order, grown: int, time_ns: int) -> None:
-    """Tell the family of a fill: children may work for it, linked orders have the less to do."""
+    """Tell the family of a fill: children may work for it, linked orders have the less to do. Of one that was
+    taken back (`grown` below zero), the other way round.
+    """
     for child in book.children(filled.order_id):
         granted = child.granted + (opened(book, filled, grown) if child.reduce_only else grown)
-        book.put_order(replace(child, granted=granted, anchor=anchor(child, filled)))
+        book.put_order(replace(child, granted=max(granted, 0), anchor=anchor(child, filled)))
     for other in book.linked(filled):
-        book.put_order(replace(other, taken=other.taken + grown))
+        book.put_order(replace(other, taken=max(other.taken + grown, 0)))
     parent = book.orders.get(filled.parent_id)
-    if filled.reduce_only and parent is not None and _cancellable(parent):
+    if grown > 0 and filled.reduce_only and parent is not None and _cancellable(parent):
         withdraw(book, parent, time_ns, "LEG_FILLED", "its take-profit or stop-loss has begun to fill")
     _fit_all(book, [*book.children(filled.order_id), *book.linked(filled)], time_ns)
 
 
 def opened(book: Book, filled: Order, grown: int) -> int:
-    """How much of a fill that was just booked opened a position, and did not close one on the other side."""
+    """How much of a fill that was just booked opened a position, and did not close one on the other side; all
+    of one that was taken back.
+    """
     position = book.position(filled.account_id, filled.symbol, book.position_id(filled))
     held = position.size * filled.side.sign
     return min(grown, max(held, 0))
@@ -95,7 +99,7 @@ def opened(book: Book, filled: Order, grown: int) -> int:
 
 def anchor(child: Order, parent: Order) -> int | None:
     """The price at a child's distance from its parent's average fill, on the tick further away."""
-    if not child.protect_distance:
+    if not (child.protect_distance and parent.filled):
         return child.anchor
     above = (child.type is OrderType.LIMIT) is (child.side.sign < 0)
     rounding = Rounding.CEILING if above else Rounding.FLOOR

@@ -40,6 +40,10 @@ class Fill:
     time_ns: int
     position_id: str = ""
     """In a hedging account: the position that it changed."""
+    busts: str = ""
+    """The execution that it takes back, at its size and price on the other side. Profit and commission are
+    what changed by that; `rate` and `path` are of the profit that moved between other fills and what is open.
+    """
 
     @property
     def signed_size(self) -> int:

@@ -1,8 +1,8 @@
 """The positions of all accounts, with those at hand that are open.
 
 A netting account holds one a symbol, a hedging account one for each order that opened one: a ticket. One that
-was closed stays as long as orders of it do; older ones are in the store only. They have no late fills, since
-hedging accounts are on paper.
+was closed stays as long as orders of it do; older ones are in the store only. They have neither late fills
+nor busts, since hedging accounts are on paper.
 """
 
 from __future__ import annotations

@@ -29,6 +29,11 @@ def outside_execution_id(order: str, venue_id: str) -> str:
     return f"{order}-{venue_id if plain else _hash(venue_id)}"
 
 
+def bust_id(execution: str) -> str:
+    """Id of the fill that takes an execution back; no venue's execution has one like it."""
+    return f"b-{_hash(execution)}"
+
+
 def signal_client_order_id(signal_id: str, position_id: str = "") -> str:
     """The key under which an account trades a signal: one order per signal for ever, and one for each
     position that is closed for it.

@@ -112,11 +112,11 @@ def _unbroken(transactions: Iterable[Transaction]) -> int:
 
 
 def _posted(fills: Iterable[Fill], transactions: Iterable[Transaction]) -> int:
-    """Fills that exactly one transaction records, with their units."""
+    """Fills that exactly one transaction records, with their units: those that take one back, too."""
     units: dict[str, list[Fraction]] = {}
     for each in transactions:
-        if each.kind is TransactionKind.FILL:
-            held = [line.exact for line in each.postings if line.ledger_account.startswith("position:")]
+        held = [line.exact for line in each.postings if line.ledger_account.startswith("position:")]
+        if each.kind is TransactionKind.FILL or (each.kind is TransactionKind.BUST and held):
             units.setdefault(each.reference, []).append(sum(held, Fraction(0)))
     return sum(
         units.get(fill.execution_id)

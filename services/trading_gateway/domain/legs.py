@@ -14,7 +14,7 @@ from services.trading_gateway.domain import families
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.ids import stop_loss_client_order_id, take_profit_client_order_id
 from services.trading_gateway.domain.inputs import PlaceOrder
-from services.trading_gateway.domain.orders import Leg, Order, Terms
+from services.trading_gateway.domain.orders import BUSTED, Leg, Order, Terms
 from services.trading_gateway.domain.values import OrderOrigin, OrderStatus, OrderType, TimeInForce
 
 
@@ -32,14 +32,27 @@ def legs(parent: Order, terms: Terms, position_id: str) -> Iterator[tuple[str, T
 
 
 def anew(book: Book, before: Order, time_ns: int) -> list[PlaceOrder]:
-    """What protects a fill that came after its order was over and its legs with it; `before` is the order as
-    it was before that fill. Legs that somebody cancelled, or the venue refused, stay as they are.
+    """What protects a fill that came after its order was over and its legs with it, or what is open again
+    since the fill of a leg was taken back; `before` is the order as it was before that. Legs that somebody
+    cancelled, or the venue refused, stay as they are.
     """
-    parent = book.order(before.order_id)
-    grown = parent.filled - before.filled
-    if not (before.final and grown) or book.children(parent.order_id):
+    order = book.order(before.order_id)
+    grown = order.filled - before.filled
+    if grown > 0 and before.final:
+        return _anew(book, order, families.opened(book, order, grown), (order, order.fills), time_ns)
+    parent = book.orders.get(order.parent_id)
+    if grown < 0 and order.final and order.reduce_only and parent is not None:
+        held = book.position(parent.account_id, parent.symbol, book.position_id(parent)).size
+        size = min(-grown, max(held * parent.side.sign, 0))
+        return _anew(book, parent, size, (order, order.revision), time_ns)
+    return []
+
+
+def _anew(book: Book, parent: Order, size: int, named: tuple[Order, int], time_ns: int) -> list[PlaceOrder]:
+    """Both legs of an order for a size of its position, unless there are others at work for it."""
+    name = f"{named[0].order_id}-{named[1]}"
+    if not size or any(map(_guards, book.children(parent.order_id))):
         return []
-    size, name = families.opened(book, parent, grown), f"{parent.order_id}-{parent.fills}"
     return [
         PlaceOrder(
             time_ns,
@@ -50,12 +63,19 @@ def anew(book: Book, before: Order, time_ns: int) -> list[PlaceOrder]:
         )
         for key in (take_profit_client_order_id, stop_loss_client_order_id)
         if (leg := book.find(parent.account_id, key(parent.order_id))) is not None
-        if size and (leg.status is OrderStatus.FILLED or leg.reason in _NEEDLESS)
+        if leg.status is OrderStatus.FILLED or leg.reason in _NEEDLESS
     ]
 
 
-_NEEDLESS = ("PARENT_ENDED", "LINK_FILLED", "POSITION_CLOSED")
-"""Reasons of legs that were over because there was nothing (left) to protect."""
+def _guards(leg: Order) -> bool:
+    """False for one that is on its way out."""
+    return leg.status is not OrderStatus.PENDING_CANCEL or leg.reason not in _NEEDLESS
+
+
+_NEEDLESS = ("PARENT_ENDED", "LINK_FILLED", "POSITION_CLOSED", BUSTED[0])
+"""Reasons of legs that were over because there was nothing (left) to protect, or that did not do it after
+all.
+"""
 
 
 def _terms_anew(leg: Order, parent: Order, size: int, link_id: str) -> Terms:

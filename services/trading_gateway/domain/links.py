@@ -14,7 +14,7 @@ from typing import TypeAlias
 
 from services.market.instruments import INSTRUMENTS
 from services.money.exact import exact_text
-from services.trading_gateway.domain import adopting, venue_cash
+from services.trading_gateway.domain import adopting, busting, venue_cash
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Replace, Request, VenueCursor, Withdraw
@@ -156,6 +156,10 @@ def compare(
             found.missing.append(order.order_id)
     _compare_holdings(found, book, seen, accounts)
     _compare_balances(found, book, seen, accounts)
+    for account_id in sorted(accounts):
+        for execution_id, _ in book.account(account_id).busts:
+            found.differs(account_id, f"execution {execution_id} is busted there and unknown here")
+            found.figures.setdefault(account_id, []).append((execution_id, *busting.UNKNOWN))
     return found
 
 

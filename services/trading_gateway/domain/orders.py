@@ -272,6 +272,24 @@ def executed(order: Order, size: int, price: int, time_ns: int) -> Order:
     )
 
 
+BUSTED = ("BUSTED", "the venue took back what had filled it")
+
+
+def busted(order: Order, size: int, price: int, time_ns: int, *, over: bool) -> Order:
+    """After a fill was taken back. One that it had filled is CANCELLED where it is `over`, else it works
+    again; any other keeps its state, but for one that has filled nothing any more. `fills` stays: it counts
+    executions, whose numbers are not given twice.
+    """
+    filled, status = order.filled - size, order.status
+    reason = order.reason, order.reason_detail
+    if status is OrderStatus.FILLED and filled < order.size:
+        status, reason = (OrderStatus.CANCELLED, BUSTED) if over else (OrderStatus.PARTIALLY_FILLED, ("", ""))
+    if status is OrderStatus.PARTIALLY_FILLED and not filled:
+        status = OrderStatus.ACCEPTED
+    notional = order.notional - size * price
+    return changed(order, time_ns, status, *reason, filled=filled, notional=notional)
+
+
 def ended(order: Order, time_ns: int, status: OrderStatus, reason: str, detail: str) -> Order:
     """CANCELLED, EXPIRED or REJECTED; no change for an order that is over already."""
     return order if order.final else changed(order, time_ns, status, reason, detail, **_NOTHING_PENDING)

@@ -12,6 +12,7 @@ from services.money.decimals import format_decimal, format_trimmed
 from services.money.rounding import round_fraction
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.fills import Fill
+from services.trading_gateway.domain.histories import made_of, standing
 from services.trading_gateway.domain.ledger_check import Line, check_ledger
 from services.trading_gateway.domain.positions import Position, filled
 from services.trading_gateway.domain.transactions import Balances, Transaction, TransactionKind, cash_of
@@ -54,17 +55,10 @@ def reconcile(
     """Compare `account` and its `positions` by name with what its fills, as booked one by one, and its
     transactions, as posted, come to. `misfilled`: orders that were found to say something else than fills.
     """
-    rebuilt: dict[str, Position] = {}
     booked = tuple(fills)
     posted = tuple(transactions)
-    realised = commission = 0
-    for fill in booked:
-        none = Position(account.account_id, fill.symbol, position_id=fill.position_id)
-        before = rebuilt.get(none.name, none)
-        effect = filled(before, fill.signed_size, fill.price, fill.time_ns)
-        rebuilt[none.name] = effect.position
-        realised += _posted(account, fill, effect.realised)
-        commission += fill.commission
+    rebuilt, realised = _rebuilt(account, booked)
+    commission = sum(each.commission for each in booked)
     digits = currency(account.currency).digits
     scale = 10**digits
     financed = int(cash_of(posted, TransactionKind.FINANCING) * scale)
@@ -93,6 +87,30 @@ def reconcile(
         sizes = format_trimmed(each.filled, digits), format_trimmed(each.by_fills, digits)
         lines.append(Line(f"order {each.order_id} filled", *sizes))
     return Reconciliation(len(booked), tuple(lines), len(posted), tuple(Balances(posted).open()))
+
+
+def _rebuilt(account: Account, fills: Iterable[Fill]) -> tuple[dict[str, Position], int]:
+    """Positions by name from fills alone, and what was realised on the way in minor units. A fill that was
+    taken back counts until then; from there on the position is that of those which are left.
+    """
+    rebuilt: dict[str, Position] = {}
+    past: dict[str, list[Fill]] = {}
+    realised = 0
+    for fill in fills:
+        none = Position(account.account_id, fill.symbol, position_id=fill.position_id)
+        before, own = rebuilt.get(none.name, none), past.setdefault(none.name, [])
+        own.append(fill)
+        if fill.busts:
+            after = made_of(none, standing(own))
+            taken = [each for each in own if each.execution_id == fill.busts]
+            moved = after.realised_quote - before.realised_quote + sum(each.realised_quote for each in taken)
+            realised += _posted(account, fill, moved) - sum(each.realised for each in taken)
+        else:
+            effect = filled(before, fill.signed_size, fill.price, fill.time_ns)
+            after = effect.position
+            realised += _posted(account, fill, effect.realised)
+        rebuilt[none.name] = after
+    return rebuilt, realised
 
 
 def _posted(account: Account, fill: Fill, realised_quote: int) -> int:

@@ -69,6 +69,28 @@ class Executed:
 
 
 @dataclass(frozen=True, slots=True)
+class Busted:
+    """The venue takes an execution back: it never was. It has its effect once, by the execution's id.
+
+    A correction is this, and the corrected execution under an id of its own.
+    """
+
+    time_ns: int
+    order_id: str
+    execution_id: str
+    """Of the execution, as `Executed` told it."""
+    over: bool = True
+    """An order that it had filled is over for good; else it works again what was taken back. One that works
+    goes on in any case.
+    """
+    cash: str | None = None
+    """What it moved in all in the account's cash there, as that of `Executed`; None where the venue does not
+    say: as much as the execution moved goes back.
+    """
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Ended:
     """The venue ended an order: CANCELLED, EXPIRED or REJECTED."""
 
@@ -132,6 +154,15 @@ class CashMoved:
 
 
 OrderReport: TypeAlias = (
-    Accepted | Unanswered | Triggered | Trailed | Executed | Ended | Amended | AmendRefused | CancelRefused
+    Accepted
+    | Unanswered
+    | Triggered
+    | Trailed
+    | Executed
+    | Busted
+    | Ended
+    | Amended
+    | AmendRefused
+    | CancelRefused
 )
 Report: TypeAlias = OrderReport | CashMoved

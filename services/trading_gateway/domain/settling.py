@@ -13,7 +13,7 @@ from dataclasses import replace
 from services.market.instruments import instrument
 from services.money.conversion import Conversion, ExactAmount, Way, convert
 from services.money.currencies import currency
-from services.trading_gateway.domain import bookkeeping, orders, positions, valuation, venue_cash
+from services.trading_gateway.domain import bookkeeping, busting, orders, positions, valuation, venue_cash
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.bookkeeping import Occasion
@@ -24,6 +24,7 @@ from services.trading_gateway.domain.reports import (
     Accepted,
     Amended,
     AmendRefused,
+    Busted,
     CancelRefused,
     Ended,
     Executed,
@@ -47,6 +48,9 @@ def settle(book: Book, report: OrderReport) -> None:
     match report:
         case Executed():
             _book_fill(book, order, report)
+            busting.bust_awaited(book, order.order_id, report.execution_id)
+        case Busted():
+            busting.bust(book, order, report)
         case Accepted():
             _move(
                 book, order, orders.accepted(order, report.time_ns, report.works_from_ns), OrderStep.ACCEPTED
@@ -94,7 +98,9 @@ def _book_fill(book: Book, order: Order, report: Executed) -> None:
         report.time_ns,
     )
     digits = valuation.cost_digits(of)
-    profit = converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
+    profit = (
+        bookkeeping.converted(book, account, effect.realised, digits, of.quote) if effect.closed else None
+    )
     charge = (
         _commission(book, account, report.size * report.price, digits, of.quote)
         if report.commission is None and report.cash is None
@@ -172,12 +178,6 @@ def _post_fill(
     if cash is not None:
         after = venue_cash.settle_fill(book, after, fill, cash)
     return book.put_account(valuation.at_peak(book, after), fill.time_ns)
-
-
-def converted(book: Book, account: Account, raw: int, digits: int, code: str) -> Conversion:
-    """A profit (raw at `digits`) in the account currency."""
-    rates = book.markets.rates(account.session_id)
-    return convert(ExactAmount(raw, digits, code), account.currency, rates)
 
 
 def _commission(book: Book, account: Account, notional: int, digits: int, code: str) -> Conversion | None:

@@ -19,6 +19,7 @@ from services.trading_gateway.domain.reports import (
     Accepted,
     Amended,
     AmendRefused,
+    Busted,
     CancelRefused,
     CashMoved,
     Ended,
@@ -73,6 +74,11 @@ class SimulatedBooks:
         self.quotes: dict[str, Quote] = {}
         self._changed: dict[str, Kept] = {}
         self._held: dict[tuple[str, str], int] = {}
+        self._executions: dict[tuple[str, str], Executed] = {}
+        self._busted: set[tuple[str, str]] = set()
+        self._erroneous: dict[tuple[str, str], None] = {}
+        """Executions that are to be taken back, in the order of filling."""
+        self._conditions = conditions
         self.cash = SimulatedCash(conditions, self.quotes)
         """Money, of accounts that it was told of: of others it tells nothing."""
         for logged in self.log:
@@ -152,13 +158,41 @@ class SimulatedBooks:
                 step = self._step(order_id, lambda own: self._looked(own, self._quote(own)))
                 kept.update((each.order.order_id, each) for each in step.orders)
                 reports += step.reports
+        for step in list(self._errors(quote)):
+            kept.update((each.order.order_id, each) for each in step.orders)
+            reports += step.reports
         return Step(tuple(kept.values()), reports)
+
+    def _errors(self, quote: Quote) -> Iterator[Step]:
+        """Fills before this quote that are taken back, as its conditions ask; those that cannot be settled
+        now are at a later one.
+        """
+        for order_id, execution_id in list(self._erroneous):
+            earlier = self._executions[order_id, execution_id].time_ns < quote.time_ns
+            order = self.orders[order_id].order
+            if earlier and order.symbol == quote.symbol and self.cash.settles(order):
+                yield self.bust(order_id, execution_id, quote.time_ns, "erroneous")
 
     def move_cash(self, moved: CashMoved) -> Step:
         """Move cash by itself; the same transaction again does nothing."""
         if self.cash.booked(moved):
             return Step()
         return Step(reports=(self._log(moved),))
+
+    def bust(self, order_id: str, execution_id: str, time_ns: int, detail: str = "") -> Step:
+        """Take one of its executions back, the first time; an order that it had filled is over. Raises
+        KeyError for one that is not there, FxError where the profit that moves cannot be settled.
+        """
+        if (order_id, execution_id) in self._busted:
+            return Step()
+        kept, executed = self.orders[order_id], self._executions[order_id, execution_id]
+        cash = self.cash.taken_back(kept.order, executed)
+        report = Busted(time_ns, order_id, execution_id, over=True, cash=cash, detail=detail)
+        own = orders.busted(kept.order, executed.size, executed.price, time_ns, over=True)
+        self._keep(replace(kept, order=own))
+        logged = self._log(report)
+        changed, self._changed = self._changed, {}
+        return Step(tuple(changed.values()), (logged,))
 
     # What it shows
 
@@ -229,10 +263,20 @@ class SimulatedBooks:
     def _hold(self, report: Report) -> None:
         own = None if isinstance(report, CashMoved) else self.orders[report.order_id].order
         self.cash.hold(report, own)
+        if own is None or not isinstance(report, Executed | Busted):
+            return
+        of = report.order_id, report.execution_id
         if isinstance(report, Executed):
-            order = self.orders[report.order_id].order
-            key = order.account_id, order.symbol
-            self._held[key] = self._held.get(key, 0) + order.side.sign * report.size
+            size = report.size
+            self._executions[of] = report
+            if self._conditions.busts(report.execution_id):
+                self._erroneous[of] = None
+        else:
+            size = -self._executions[of].size
+            self._busted.add(of)
+            self._erroneous.pop(of, None)
+        key = own.account_id, own.symbol
+        self._held[key] = self._held.get(key, 0) + own.side.sign * size
 
     def _keep(self, kept: Kept) -> None:
         order_id = kept.order.order_id

@@ -20,8 +20,8 @@ from services.trading_gateway.domain.conditions import PPM, Conditions
 from services.trading_gateway.domain.feeds import Quote
 from services.trading_gateway.domain.opening import next_roll
 from services.trading_gateway.domain.orders import Order
-from services.trading_gateway.domain.positions import Position, filled
-from services.trading_gateway.domain.reports import CashMoved, Executed, OrderReport, Report
+from services.trading_gateway.domain.positions import Effect, Position, filled
+from services.trading_gateway.domain.reports import Busted, CashMoved, Executed, OrderReport, Report
 from services.trading_gateway.domain.valuation import cost_digits
 from services.trading_gateway.domain.values import CashKind
 
@@ -38,6 +38,8 @@ class SimulatedCash:
         self._currencies: dict[str, str] = {}
         self._cash: dict[str, Fraction] = {}
         self._positions: dict[tuple[str, str], Position] = {}
+        self._fills: dict[tuple[str, str], dict[tuple[str, str], tuple[int, Executed]]] = {}
+        """By account and symbol, in the order of filling: side and fill, by order and execution."""
         self._booked: set[tuple[str, str]] = set()
         self._roll_ns = 0
 
@@ -68,7 +70,7 @@ class SimulatedCash:
         code = self._currencies.get(order.account_id)
         if code is None or not isinstance(report, Executed):
             return report
-        effect = filled(self._position(order), order.side.sign * report.size, report.price, report.time_ns)
+        effect = self._filled(self._position(order), order.side.sign, report)
         profit = Fraction(effect.realised, 10 ** cost_digits(instrument(order.symbol)))
         return replace(report, commission=0, cash=self._converted(profit, order.symbol, code))
 
@@ -78,10 +80,42 @@ class SimulatedCash:
             self._booked.add((report.account_id, report.transaction_id))
             self._add(report.account_id, report.amount)
         elif isinstance(report, Executed) and order is not None:
-            size = order.side.sign * report.size
-            effect = filled(self._position(order), size, report.price, report.time_ns)
+            effect = self._filled(self._position(order), order.side.sign, report)
             self._positions[order.account_id, order.symbol] = effect.position
+            self._fills.setdefault((order.account_id, order.symbol), {})[
+                order.order_id, report.execution_id
+            ] = order.side.sign, report
             self._add(order.account_id, report.cash or "0")
+        elif isinstance(report, Busted) and order is not None:
+            self._positions[order.account_id, order.symbol] = self._without(order, report.execution_id)
+            del self._fills[order.account_id, order.symbol][order.order_id, report.execution_id]
+            self._add(order.account_id, report.cash or "0")
+
+    def taken_back(self, order: Order, executed: Executed) -> str | None:
+        """Cash that moves when a fill is taken back: the difference that it made to all that was realised, at
+        the market of now. Raises FxError without a quote.
+        """
+        code = self._currencies.get(order.account_id)
+        if code is None:
+            return None
+        before, after = self._position(order), self._without(order, executed.execution_id)
+        moved = Fraction(
+            after.realised_quote - before.realised_quote, 10 ** cost_digits(instrument(order.symbol))
+        )
+        return self._converted(moved, order.symbol, code)
+
+    def _without(self, order: Order, execution_id: str) -> Position:
+        """The position made of all fills but one."""
+        key = order.account_id, order.symbol
+        position = Position(*key)
+        for (order_id, other), (sign, executed) in self._fills[key].items():
+            if (order_id, other) != (order.order_id, execution_id):
+                position = self._filled(position, sign, executed).position
+        return position
+
+    @staticmethod
+    def _filled(position: Position, sign: int, executed: Executed) -> Effect:
+        return filled(position, sign * executed.size, executed.price, executed.time_ns)
 
     def rolled(self, time_ns: int) -> Iterator[CashMoved]:
         """Financing of what is held, when a quote is the first after 17:00 New York that this life sees."""

@@ -45,6 +45,8 @@ class TransactionKind(Enum):
     FINANCING = "financing"
     TRANSFER = "transfer"
     ADJUSTMENT = "adjustment"
+    BUST = "bust"
+    """A fill that was taken back, and the profit that moved for it between later fills and what is open."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.errors import FxError, Kind
 from services.market.instruments import instrument, require_known
-from services.trading_gateway.domain import valuation
+from services.trading_gateway.domain import busting, valuation
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.domain.events import AccountView
 from services.trading_gateway.domain.inputs import VenueAdopted
@@ -29,8 +29,8 @@ class Adopting:
         reason: str,
         changed_by: str,
     ) -> AccountView:
-        """The account with the venue's figure for one that differs: (symbol, or none for the balance; its
-        figure; ours). Both sides are compared before and after that.
+        """The account with the venue's figure for one that differs: (symbol, none for the balance, or an
+        execution that it busted and never told; its figure; ours). Both sides are compared before and after.
 
         Raises FxError: NOT_FOUND `UNKNOWN_ACCOUNT`, ABORTED `DIFFERENCE_CHANGED`, INVALID_ARGUMENT for symbol
         or price, FAILED_PRECONDITION `NO_VENUE`, UNAVAILABLE `VENUE_AWAY`.
@@ -41,8 +41,9 @@ class Adopting:
             detail = f"{account_id} is on paper, which has no books of its own to differ from"
             raise FxError(Kind.FAILED_PRECONDITION, "NO_VENUE", detail)
         symbol, theirs, ours = difference
-        require_known([symbol] if symbol else [])
-        raw = instrument(symbol).price(price).raw if symbol and price else None
+        bust = busting.awaited(account, symbol)
+        require_known([symbol] if symbol and not bust else [])
+        raw = instrument(symbol).price(price).raw if symbol and price and not bust else None
 
         def act(engine: Engine) -> list[str]:
             wall_ns = desk.clock.now_ns()

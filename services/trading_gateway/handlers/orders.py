@@ -42,6 +42,15 @@ class Change:
     trail_distance: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A fill with the currency of its account; `busted`: another takes it back."""
+
+    fill: Fill
+    currency: str
+    busted: bool
+
+
 class Orders:
     """Use cases of orders."""
 
@@ -198,11 +207,15 @@ class Orders:
         self._require(query)
         return await self._desk.store.orders(query)
 
-    async def fills(self, query: FillQuery) -> list[tuple[Fill, str]]:
-        """A page of fills, newest first, each with the currency of its account. Raises FxError as `page`."""
+    async def fills(self, query: FillQuery) -> list[Shown]:
+        """A page of fills, newest first. Raises FxError as `page`."""
         self._require(query)
-        accounts = self._desk.engine.book.accounts
-        return [(fill, accounts[fill.account_id].currency) for fill in await self._desk.store.fills(query)]
+        accounts, store = self._desk.engine.book.accounts, self._desk.store
+        found = await store.fills(query)
+        busted = await store.busted([each.execution_id for each in found])
+        return [
+            Shown(each, accounts[each.account_id].currency, each.execution_id in busted) for each in found
+        ]
 
     def stream(self, account_id: str, symbols: Collection[str]) -> AsyncIterator[Order | None]:
         """Working orders, then every change as it is committed; None when nothing came for a second.

@@ -14,14 +14,15 @@ from dataclasses import replace
 
 from services.crash import crash_point
 from services.errors import FxError, Kind
-from services.trading_gateway.domain import links
+from services.trading_gateway.domain import busting, links
 from services.trading_gateway.domain.changes import Changes
 from services.trading_gateway.domain.engine import Engine
-from services.trading_gateway.domain.ids import outside_execution_id
+from services.trading_gateway.domain.histories import History, Key
+from services.trading_gateway.domain.ids import bust_id, outside_execution_id
 from services.trading_gateway.domain.inputs import Orphaned, VenueRead
 from services.trading_gateway.domain.links import Findings
 from services.trading_gateway.domain.markets import LIVE
-from services.trading_gateway.domain.reports import CashMoved, Executed, OrderReport, Report
+from services.trading_gateway.domain.reports import Busted, CashMoved, Executed, OrderReport, Report
 from services.trading_gateway.domain.values import PAPER, OrderStatus, VenueState
 from services.trading_gateway.domain.venue_views import VenueOrder
 from services.trading_gateway.handlers.desk import Desk
@@ -201,9 +202,13 @@ class VenueLink:
         ordered = {each.order_id for each in reports if not isinstance(each, CashMoved)}
         foreign = await self._adopt(each.order_id for each in reports if not isinstance(each, CashMoved))
         await self._adopt_cash([each for each in reports if isinstance(each, CashMoved)])
+        named = [each if isinstance(each, CashMoved) else _named(each) for each in reports]
+        histories = await self._histories(named)
         failed: FxError | None = None
         with self._desk.step() as engine:
-            for report in reports:
+            for position, history in histories.items():
+                engine.book.adopt_history(position, history)
+            for report in named:
                 try:
                     self._book_one(engine, report, foreign)
                 except FxError as failure:
@@ -221,7 +226,7 @@ class VenueLink:
             if account is not None and account.venue == self.name:
                 engine.link(report)
         elif report.order_id not in foreign:
-            engine.hear(_named(report))
+            engine.hear(report)
 
     async def _adopt_cash(self, moved: Sequence[CashMoved]) -> None:
         """Know of each whether it was booked: it may have been, in a life before or long ago."""
@@ -230,6 +235,24 @@ class VenueLink:
             asked = {each.transaction_id for each in moved if each.account_id == account_id}
             for known in await self._desk.store.cash_booked(account_id, asked):
                 book.adopt_cash(account_id, known)
+
+    async def _histories(self, reports: Iterable[Report]) -> dict[Key, History]:
+        """What it takes to do without executions that are taken back: those that a bust names, and those that
+        come after theirs.
+        """
+        book, wanted = self._desk.engine.book, dict[Key, set[str]]()
+        for each in reports:
+            if isinstance(each, Busted | Executed) and each.order_id in book.orders:
+                order = book.order(each.order_id)
+                account = book.account(order.account_id)
+                if book.booked(order.order_id, bust_id(each.execution_id)):
+                    continue
+                if isinstance(each, Busted) or busting.awaited(account, each.execution_id):
+                    position = order.account_id, order.symbol, book.position_id(order)
+                    wanted.setdefault(position, set()).add(each.execution_id)
+        if wanted:
+            await self._desk.durable()  # the store is as far as the books
+        return {key: await self._desk.store.history(key, wanted[key]) for key in wanted}
 
     async def _adopt(self, order_ids: Iterable[str]) -> set[str]:
         """Have these orders in memory; those that are not of this gateway."""
@@ -339,6 +362,9 @@ def _away(name: str, why: str) -> FxError:
 
 def _named(report: OrderReport) -> OrderReport:
     """With an execution id that is unique in the gateway."""
-    if not isinstance(report, Executed):
-        return report
-    return replace(report, execution_id=outside_execution_id(report.order_id, report.execution_id))
+    match report:
+        case Executed() | Busted():
+            execution_id = outside_execution_id(report.order_id, report.execution_id)
+            return replace(report, execution_id=execution_id)
+        case _:
+            return report

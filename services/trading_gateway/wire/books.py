@@ -99,8 +99,8 @@ def order(value: Order) -> trading_pb2.Order:
     )
 
 
-def fill(value: Fill, code: str) -> trading_pb2.Fill:
-    """A fill; `code` is the currency of its account."""
+def fill(value: Fill, code: str, *, busted: bool = False) -> trading_pb2.Fill:
+    """A fill; `code` is the currency of its account. `busted`: another one takes it back."""
     of = instrument(value.symbol)
     return trading_pb2.Fill(
         execution_id=value.execution_id,
@@ -119,6 +119,8 @@ def fill(value: Fill, code: str) -> trading_pb2.Fill:
         tick_sequence=value.tick_sequence,
         time=timestamp(value.time_ns),
         position_id=value.position_id,
+        busts_execution_id=value.busts,
+        busted=busted,
     )
 
 

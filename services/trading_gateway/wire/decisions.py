@@ -20,6 +20,7 @@ def decision(value: Explained) -> trading_pb2.Decision:
     """A decision with what came of it."""
     made = value.decision
     distance = made.stop_distance
+    taken_back = {each.busts for each in value.fills}
     return trading_pb2.Decision(
         account_id=made.account_id,
         signal_id=made.signal_id,
@@ -36,7 +37,9 @@ def decision(value: Explained) -> trading_pb2.Decision:
         stop_distance="" if distance is None else instrument(made.symbol).price_text(distance),
         order_id=made.order_id,
         orders=[books.order(each) for each in value.orders],
-        fills=[books.fill(each, value.currency) for each in value.fills],
+        fills=[
+            books.fill(each, value.currency, busted=each.execution_id in taken_back) for each in value.fills
+        ],
         correlation_id=value.correlation_id,
         time=timestamp(made.time_ns),
     )

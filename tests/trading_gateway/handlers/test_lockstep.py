@@ -207,7 +207,7 @@ async def _whole(folder: Path, cuts: Sequence[int], random: Random, *, restart_a
             await world.following.handle(barrier)
         await passed(world, last)
         first = last + 1
-    fills = [repr(fill) for fill, _ in await world.orders.fills(FillQuery("replay-r1"))]
+    fills = [repr(each.fill) for each in await world.orders.fills(FillQuery("replay-r1"))]
     decisions = [repr(each) for each in await world.store.decisions(DecisionQuery("replay-r1", limit=100))]
     account = repr((await world.accounts.get("replay-r1")).account)
     await world.stop()

@@ -30,8 +30,8 @@ async def test_a_market_order_is_answered_filled_and_found_under_both_ids(world:
     assert order.order_id == order_id("demo", "a")
     assert await world.orders.get(order.order_id) == order
     assert await world.orders.find("demo", "a") == order
-    ((fill, currency),) = await world.orders.fills(FillQuery("demo"))
-    assert (fill.order_id, fill.price, currency) == (order.order_id, 110_010, "USD")
+    (shown,) = await world.orders.fills(FillQuery("demo"))
+    assert (shown.fill.order_id, shown.fill.price, shown.currency) == (order.order_id, 110_010, "USD")
 
 
 async def test_the_same_order_again_is_the_first_one_and_another_one_is_refused(world: World) -> None:

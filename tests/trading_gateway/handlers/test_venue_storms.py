@@ -16,6 +16,7 @@ from services.errors import FxError
 from services.market.instruments import instrument
 from services.money.exact import exact_text
 from services.trading_gateway.domain import links
+from services.trading_gateway.domain.reports import Executed
 from services.trading_gateway.domain.values import CashKind, VenueState
 from tests.trading_gateway.venue_world import ACCOUNT, HARSH, VenueWorld
 from tests.venues.fault_venue import NONE
@@ -50,8 +51,10 @@ class Storm:
             await self.change()
         elif action < 0.72:
             await self.tick()
-        elif action < 0.78:
+        elif action < 0.76:
             await self.move_cash(number)
+        elif action < 0.8:
+            await self.bust()
         elif action < 0.94:
             await world.pass_time(self.random.choice([0.1, 0.5, 3.0]))
         elif action < 0.97:
@@ -87,6 +90,13 @@ class Storm:
         ten_thousandths = self.random.randint(-40_000, 40_000)
         kind = self.random.choice([*CashKind])
         await self.world.cash(f"t-{number}", kind, exact_text(Fraction(ten_thousandths, 10_000)))
+
+    async def bust(self) -> None:
+        """The venue takes one of its executions back, told or not, perhaps once more."""
+        told = [each.report for each in self.world.far.books.log if isinstance(each.report, Executed)]
+        if told:
+            taken = self.random.choice(told)
+            await self.world.far.bust(taken.order_id, taken.execution_id)
 
     async def calm(self) -> None:
         """From now on all goes well."""

@@ -244,7 +244,9 @@ Global___OrderExpired: _TypeAlias = OrderExpired  # noqa: Y015
 
 @_typing.final
 class TradeExecuted(_message.Message):
-    """A fill was applied to order, position and cash."""
+    """A fill was applied to order, position and cash; or one that its venue busted was taken back, by a fill of its own with
+    `busts_execution_id`.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 

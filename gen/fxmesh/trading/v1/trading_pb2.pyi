@@ -315,6 +315,8 @@ class _TransactionKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Trans
     TRANSACTION_KIND_FINANCING: _TransactionKind.ValueType  # 4
     TRANSACTION_KIND_TRANSFER: _TransactionKind.ValueType  # 5
     TRANSACTION_KIND_ADJUSTMENT: _TransactionKind.ValueType  # 6
+    TRANSACTION_KIND_BUST: _TransactionKind.ValueType  # 7
+    """A fill that its venue busted, taken back; and what profit moves for that between later fills and the open position."""
 
 class TransactionKind(_TransactionKind, metaclass=_TransactionKindEnumTypeWrapper):
     """What a transaction records."""
@@ -327,6 +329,8 @@ TRANSACTION_KIND_COMMISSION: TransactionKind.ValueType  # 3
 TRANSACTION_KIND_FINANCING: TransactionKind.ValueType  # 4
 TRANSACTION_KIND_TRANSFER: TransactionKind.ValueType  # 5
 TRANSACTION_KIND_ADJUSTMENT: TransactionKind.ValueType  # 6
+TRANSACTION_KIND_BUST: TransactionKind.ValueType  # 7
+"""A fill that its venue busted, taken back; and what profit moves for that between later fills and the open position."""
 Global___TransactionKind: _TypeAlias = TransactionKind  # noqa: Y015
 
 class _RiskLimitName:
@@ -561,6 +565,8 @@ class Fill(_message.Message):
     TICK_SEQUENCE_FIELD_NUMBER: _builtins.int
     TIME_FIELD_NUMBER: _builtins.int
     POSITION_ID_FIELD_NUMBER: _builtins.int
+    BUSTS_EXECUTION_ID_FIELD_NUMBER: _builtins.int
+    BUSTED_FIELD_NUMBER: _builtins.int
     execution_id: _builtins.str
     """The venue's execution id; a fill applies once."""
     order_id: _builtins.str
@@ -582,6 +588,12 @@ class Fill(_message.Message):
     tick_sequence: _builtins.int
     position_id: _builtins.str
     """In a hedging account: the position that it changed."""
+    busts_execution_id: _builtins.str
+    """Set where it takes back another fill, which its venue busted: same size and price, the other side, and the profit and
+    commission that are taken back.
+    """
+    busted: _builtins.bool
+    """The venue busted it: another fill takes it back. Unset in events, which are made before that."""
     @_builtins.property
     def time(self) -> _timestamp_pb2.Timestamp: ...
     def __init__(
@@ -603,10 +615,12 @@ class Fill(_message.Message):
         tick_sequence: _builtins.int = ...,
         time: _timestamp_pb2.Timestamp | None = ...,
         position_id: _builtins.str = ...,
+        busts_execution_id: _builtins.str = ...,
+        busted: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "client_order_id", b"client_order_id", "commission", b"commission", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "execution_id", b"execution_id", "order_id", b"order_id", "position_id", b"position_id", "price", b"price", "realised_profit", b"realised_profit", "session_id", b"session_id", "side", b"side", "size", b"size", "symbol", b"symbol", "tick_sequence", b"tick_sequence", "time", b"time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "busted", b"busted", "busts_execution_id", b"busts_execution_id", "client_order_id", b"client_order_id", "commission", b"commission", "conversion_path", b"conversion_path", "conversion_rate", b"conversion_rate", "execution_id", b"execution_id", "order_id", b"order_id", "position_id", b"position_id", "price", b"price", "realised_profit", b"realised_profit", "session_id", b"session_id", "side", b"side", "size", b"size", "symbol", b"symbol", "tick_sequence", b"tick_sequence", "time", b"time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -808,7 +822,7 @@ class VenueDifference(_message.Message):
     VENUE_FIGURE_FIELD_NUMBER: _builtins.int
     BOOKS_FIGURE_FIELD_NUMBER: _builtins.int
     symbol: _builtins.str
-    """Whose position; empty: the account's balance."""
+    """Whose position; empty: the account's balance; the id of an execution that the venue busted and that was never told."""
     venue_figure: _builtins.str
     """Exact, at whatever scale the venue keeps."""
     books_figure: _builtins.str
