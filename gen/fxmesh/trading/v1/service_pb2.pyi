@@ -414,7 +414,10 @@ class AmendOrderRequest(_message.Message):
     request_id: _builtins.str
     order_id: _builtins.str
     size: _builtins.str
-    """New total size; empty: as it is."""
+    """New total size; empty: as it is. Of an order that works for the fills of another, a take-profit or stop-loss too:
+    at most what that has filled, less what orders with the same link took; while a take-profit or stop-loss is held,
+    at most the size of its order.
+    """
     limit_price: _builtins.str
     stop_price: _builtins.str
     revision: _builtins.int

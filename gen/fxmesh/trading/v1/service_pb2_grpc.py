@@ -216,7 +216,10 @@ class TradingServiceServicer:
     def AmendOrder(self, request, context):
         """Changes size or prices of a working order; with the values it has already it stays at its revision.
         INVALID_ARGUMENT VALIDATION_FAILED when there is nothing to change; FAILED_PRECONDITION ORDER_FINAL once it is
-        over; ABORTED when `revision` is given and is not the current one.
+        over, ORDER_PENDING while an answer of the venue is on its way (the order is placed, unknown, pending amend or
+        pending cancel: read it until it works or is over, then ask again), SIZE_ABOVE_MAXIMUM for a size that an order
+        which works for the fills of another cannot come to by them; ABORTED REVISION_MISMATCH when `revision` is given and
+        is not the current one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

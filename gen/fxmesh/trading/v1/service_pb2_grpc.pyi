@@ -38,7 +38,10 @@ class TradingServiceStub:
     AmendOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.AmendOrderRequest, _service_pb2.AmendOrderResponse]
     """Changes size or prices of a working order; with the values it has already it stays at its revision.
     INVALID_ARGUMENT VALIDATION_FAILED when there is nothing to change; FAILED_PRECONDITION ORDER_FINAL once it is
-    over; ABORTED when `revision` is given and is not the current one.
+    over, ORDER_PENDING while an answer of the venue is on its way (the order is placed, unknown, pending amend or
+    pending cancel: read it until it works or is over, then ask again), SIZE_ABOVE_MAXIMUM for a size that an order
+    which works for the fills of another cannot come to by them; ABORTED REVISION_MISMATCH when `revision` is given and
+    is not the current one.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.CancelOrderRequest, _service_pb2.CancelOrderResponse]
     """Cancels a working order. FAILED_PRECONDITION ORDER_FINAL once it is over."""
@@ -167,7 +170,10 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.AmendOrderResponse]:
         """Changes size or prices of a working order; with the values it has already it stays at its revision.
         INVALID_ARGUMENT VALIDATION_FAILED when there is nothing to change; FAILED_PRECONDITION ORDER_FINAL once it is
-        over; ABORTED when `revision` is given and is not the current one.
+        over, ORDER_PENDING while an answer of the venue is on its way (the order is placed, unknown, pending amend or
+        pending cancel: read it until it works or is over, then ask again), SIZE_ABOVE_MAXIMUM for a size that an order
+        which works for the fills of another cannot come to by them; ABORTED REVISION_MISMATCH when `revision` is given and
+        is not the current one.
         """
 
     @_abc_1.abstractmethod
