@@ -274,7 +274,8 @@ class Orders:
     def standing_facts(self, account: Account, depth: tuple[tuple[int, int], ...] = ()) -> Facts:
         """What checks need to know without asking anybody."""
         desk = self._desk
-        return Facts(desk.feed_alive(account.session_id), desk.backlog, depth, desk.bus_full)
+        alive = desk.feed_alive(account.session_id)
+        return Facts(alive, desk.backlog, depth, desk.bus_full, both_currencies=True)
 
     # Inside
 
