@@ -375,7 +375,9 @@ class TradingServiceServicer:
     def SetTradingState(self, request, context):
         """The kill switch: sets the trading state of an account, or of all accounts. It survives a restart. Said of all, it
         holds for accounts opened later too, those of replays among them, until something else is said of all; a single
-        account may be set apart from the others in between.
+        account may be set apart from the others in between. Orders at work stay so, unless `cancel_entries` asks for the
+        withdrawal of those that may add risk, for which the switch does not wait. NOT_FOUND UNKNOWN_ACCOUNT;
+        INVALID_ARGUMENT VALIDATION_FAILED for `cancel_entries` with TRADING_STATE_ACTIVE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -107,7 +107,9 @@ class TradingServiceStub:
     SetTradingState: _aio.UnaryUnaryMultiCallable[_service_pb2.SetTradingStateRequest, _service_pb2.SetTradingStateResponse]
     """The kill switch: sets the trading state of an account, or of all accounts. It survives a restart. Said of all, it
     holds for accounts opened later too, those of replays among them, until something else is said of all; a single
-    account may be set apart from the others in between.
+    account may be set apart from the others in between. Orders at work stay so, unless `cancel_entries` asks for the
+    withdrawal of those that may add risk, for which the switch does not wait. NOT_FOUND UNKNOWN_ACCOUNT;
+    INVALID_ARGUMENT VALIDATION_FAILED for `cancel_entries` with TRADING_STATE_ACTIVE.
     """
 
 class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -359,7 +361,9 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.SetTradingStateResponse]:
         """The kill switch: sets the trading state of an account, or of all accounts. It survives a restart. Said of all, it
         holds for accounts opened later too, those of replays among them, until something else is said of all; a single
-        account may be set apart from the others in between.
+        account may be set apart from the others in between. Orders at work stay so, unless `cancel_entries` asks for the
+        withdrawal of those that may add risk, for which the switch does not wait. NOT_FOUND UNKNOWN_ACCOUNT;
+        INVALID_ARGUMENT VALIDATION_FAILED for `cancel_entries` with TRADING_STATE_ACTIVE.
         """
 
 def add_TradingServiceServicer_to_server(servicer: TradingServiceServicer, server: _aio.Server) -> None: ...
