@@ -163,7 +163,8 @@ def _left_working(entries_by_account: Mapping[str, int]) -> str:
 
 def _withdrawn(entries_by_account: Mapping[str, int]) -> str:
     """What the kill switch took back itself."""
-    return f"Entry orders withdrawn: {_counted(entries_by_account) or 'none'}."
+    found = _counted(entries_by_account) or "none"
+    return f"Entry orders withdrawn: {found}. What goes against a position with all of its size stays."
 
 
 def _counted(by_account: Mapping[str, int]) -> str:

@@ -31,10 +31,11 @@ def already(order: Order, wanted: Amendment) -> bool:
     return resting and all(value is None or value == had for value, had in pairs)
 
 
-def require_room(book: Book, order: Order, wanted: Amendment) -> None:
+def require_room(book: Book, order: Order, wanted: Amendment) -> bool:
     """An order that works for the fills of another cannot be given a size that these will not let it work.
+    True for a take-profit or stop-loss that gets all there is: it goes on growing with its order.
 
-    Asked before the amendment becomes an input: earlier releases took such a size, and kept what there was.
+    Asked before the amendment becomes an input: earlier releases took any size, and kept what there was.
     Raises FxError: FAILED_PRECONDITION `SIZE_ABOVE_MAXIMUM`, and as `changeable`.
     """
     changeable(order)
@@ -42,15 +43,18 @@ def require_room(book: Book, order: Order, wanted: Amendment) -> None:
     held = order.status is OrderStatus.HELD
     is_leg = order.link_id == order.parent_id
     if wanted.size is None or not order.parent_id or (held and (parent is None or not is_leg)):
-        return  # what is placed after another may be larger from the start
+        return False  # what is placed after another may be larger from the start
     most = parent.size if held and parent is not None else order.granted - order.taken
     if wanted.size <= most:
-        return
-    text = instrument(order.symbol).size_text(most)
-    why = f"it protects order {order.parent_id} of {text}"
-    if not held:
-        why = f"it works for what order {order.parent_id} has filled, {text} less what linked orders took"
-    raise FxError(Kind.FAILED_PRECONDITION, "SIZE_ABOVE_MAXIMUM", f"{why}; give at most {text}")
+        return is_leg and wanted.size == most
+    of = instrument(order.symbol)
+    if held:
+        why = f"it protects order {order.parent_id} of {of.size_text(most)}"
+    else:
+        why = f"it works for what order {order.parent_id} has filled, {of.size_text(order.granted)}"
+        why += f", less {of.size_text(order.taken)} that linked orders filled" if order.taken else ""
+    detail = f"{why}: give at most {of.size_text(most)}"
+    raise FxError(Kind.FAILED_PRECONDITION, "SIZE_ABOVE_MAXIMUM", detail)
 
 
 def changeable(order: Order) -> Order:
@@ -96,7 +100,7 @@ def amend(book: Book, asked: AmendOrder) -> Order:
     if not (asked.change.limit is None and asked.change.stop is None):
         order = replace(order, protect_distance=0, anchor=None)  # it has a price of its own from now on
     if asked.change.size is not None and (order.parent_id or order.link_id):
-        order = replace(order, asked=terms.size + order.taken)
+        order = replace(order, asked=0 if asked.whole else terms.size + order.taken)
     if order.status is OrderStatus.HELD:
         return _amend_held(book, order, asked, terms)
     book.changes.requests.append(Replace(order.order_id))

@@ -128,6 +128,8 @@ class AmendOrder:
     order_id: str
     change: Amendment
     facts: Facts = Facts()
+    whole: bool = False
+    """The size is all that its parent has for it, and goes on being that when there is more."""
 
 
 @dataclass(frozen=True, slots=True)

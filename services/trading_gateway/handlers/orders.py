@@ -129,8 +129,8 @@ class Orders:
                     f"order {wanted} is at revision {current.revision}, not {change.revision}: read it again",
                 )
             if not amending.already(current, amendment):
-                amending.require_room(engine.book, current, amendment)
-                engine.amend(AmendOrder(self._desk.time(current.scope), wanted, amendment, facts))
+                whole = amending.require_room(engine.book, current, amendment)
+                engine.amend(AmendOrder(self._desk.time(current.scope), wanted, amendment, facts, whole))
             return [wanted]
 
         await self._desk.once(request_id, ("amend", wanted, change), act)

@@ -52,7 +52,16 @@ async def test_a_leg_is_never_larger_than_what_it_protects(world: World) -> None
     assert "give at most 4000" in await refused(world, loss, "4001")
     assert "give at most 4000" in await refused(world, profit, "10000")
     assert (await sized(world, "r2", profit, "1000")).size == 1_000_00
-    assert (await sized(world, "r3", profit, "4000")).size == 4_000_00
+    assert (await sized(world, "r3", profit, "3000")).size == 3_000_00
+    await sized(world, "r4", loss, "2000")
+    await sized(world, "r5", loss, "4000")
+    await world.tick(("1.09890", "1.09900"))  # the rest of the entry
+    assert (await world.orders.get(entry.order_id)).status is S.FILLED
+    assert (await world.orders.get(profit.order_id)).size == 3_000_00  # as it was asked for
+    assert (await world.orders.get(loss.order_id)).size == 10_000_00  # it was given all there was
+    conduct, journal = world.settings.conduct(), await world.store.journal(0, 1_000)
+    again = replay(conduct.rules, conduct.policy, journal, world.ticks_of)
+    assert again.book.order(loss.order_id) == await world.orders.get(loss.order_id)
 
 
 async def test_what_the_other_leg_took_is_not_there_any_more(world: World) -> None:
@@ -62,7 +71,8 @@ async def test_what_the_other_leg_took_is_not_there_any_more(world: World) -> No
     await world.tick(*[("1.10510", "1.10520")] * 2)  # the first after a jump is not traded on
     assert (await world.orders.get(profit.order_id)).status is S.FILLED
     assert (await world.orders.get(loss.order_id)).size == 7_000_00
-    assert "give at most 7000" in await refused(world, loss, "7001")
+    detail = await refused(world, loss, "7001")
+    assert "has filled, 10000, less 3000 that linked orders filled: give at most 7000" in detail
     assert (await sized(world, "r2", loss, "6999")).size == 6_999_00
 
 

@@ -416,7 +416,7 @@ class AmendOrderRequest(_message.Message):
     size: _builtins.str
     """New total size; empty: as it is. Of an order that works for the fills of another, a take-profit or stop-loss too:
     at most what that has filled, less what orders with the same link took; while a take-profit or stop-loss is held,
-    at most the size of its order.
+    at most the size of its order. One of these that is given all of that goes on growing with its order.
     """
     limit_price: _builtins.str
     stop_price: _builtins.str
