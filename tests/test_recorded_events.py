@@ -15,7 +15,7 @@ from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.unknown_fields import UnknownFieldSet
 
-from services.runtime import rules
+from services.runtime import ruled, rules
 from services.runtime.bus.events import event_type_named, message_class
 from services.runtime.policy import service_policies
 
@@ -60,7 +60,7 @@ def test_every_event_but_bulk_ticks_has_rules() -> None:
         name
         for policy in service_policies()
         for name in policy.publishes
-        if not rules.has_rules(message_class(name).DESCRIPTOR)
+        if not ruled.has_rules(message_class(name).DESCRIPTOR)
     }
     assert without == {"fxmesh.marketdata.v1.PriceTickReceived"}
 

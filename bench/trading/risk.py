@@ -72,7 +72,7 @@ def tick(engine: Engine, symbol: str, number: int) -> None:
 
 def rate(engine: Engine, seconds: float, numbers: itertools.count[int]) -> float:
     """Checks a second of CPU."""
-    book, facts, done = engine.book, Facts(), 0
+    book, facts, done = engine.book, Facts(both_currencies=True), 0
     account = book.account("desk")
     wanted = [market(symbol, 10_000_00) for symbol in PRICES]
     spent = 0.0

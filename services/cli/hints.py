@@ -34,6 +34,7 @@ HINTS: Mapping[str, str] = {
     "NO_MODEL": "Train one with `fxmesh train --deploy`.",
     "NO_QUOTE": "No price has come for it yet: start a feed, or replay a file with `fxmesh replay FILE`.",
     "ORDER_FINAL": "See what became of it with `fxmesh orders`.",
+    "ORDER_PENDING": "`fxmesh order show ORDER` shows when it works or is over: then ask again.",
     "OUTBOX_BACKLOG": _STATUS,
     "OVERLOADED": _BUSY,
     "STREAM_FULL": _STATUS,

@@ -79,6 +79,12 @@ class PostgresStore(Database):
         self._away = False
         self._writer.start()
 
+    @property
+    def place(self) -> str:
+        """Its address, without a password."""
+        shown = self._url.set(drivername="postgresql", password=None)
+        return shown.difference_update_query(["password"]).render_as_string()
+
     def beside(self, schema: sa.MetaData) -> PostgresStore:
         """Other tables of the same database, with a writer of their own."""
         return PostgresStore(self._url, schema, self._log)

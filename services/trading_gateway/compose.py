@@ -11,6 +11,7 @@ from fxmesh.trading.v1.service_pb2_grpc import add_TradingServiceServicer_to_ser
 from services.runtime.database import lease_on, open_database
 from services.runtime.leaders import show_leader
 from services.runtime.mesh import Dependency, Mesh, Service
+from services.runtime.moved import require_here
 from services.runtime.outbox import OutboxRelay
 from services.trading_gateway.adapters.metrics import PrometheusMeter
 from services.trading_gateway.adapters.peers import AnalysisPeer, MarketDataPeer, gateways
@@ -26,6 +27,7 @@ from services.trading_gateway.handlers import (
     Desk,
     Flattening,
     Following,
+    Halting,
     Interleaving,
     Lockstep,
     Orders,
@@ -39,6 +41,9 @@ from services.trading_gateway.handlers import (
     VenueLinks,
 )
 from services.trading_gateway.servicer import TradingServicer
+
+DATABASE_SETTING = "FXMESH_TRADING_GATEWAY_DATABASE_URL"
+TAKE_BACK = "fxmesh database copy --undo"
 
 
 def open_venues(settings: Settings, folder: Path) -> dict[str, SimulatedVenue]:
@@ -74,6 +79,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     following = Following(desk, market, orders, reading, lockstep)
 
     async def begin() -> None:
+        await require_here(database, DATABASE_SETTING, TAKE_BACK)
         for venue in venues.values():
             await venue.open()
         signals.begin_anew()
@@ -115,6 +121,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
             Progress(desk, trailing),
             Decisions(desk),
             Adopting(desk, links),
+            Halting(desk, accounts),
             leaders,
         ),
         add_to_server=add_TradingServiceServicer_to_server,

@@ -22,6 +22,7 @@ from services.trading_gateway.handlers import (
     Adopting,
     Decisions,
     Flattening,
+    Halting,
     Orders,
     Progress,
     RiskLimits,
@@ -43,6 +44,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         progress: Progress,
         decisions: Decisions,
         adopting: Adopting,
+        halting: Halting,
         leaders: Leaders[service_pb2_grpc.TradingServiceStub],
     ) -> None:
         self.leaders = leaders
@@ -53,6 +55,7 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
         self._progress = progress
         self._decisions = decisions
         self._adopting = adopting
+        self._halting = halting
 
     @override
     @answered_by_leader
@@ -301,8 +304,12 @@ class TradingServicer(service_pb2_grpc.TradingServiceServicer):
     async def SetTradingState(
         self, request: pb.SetTradingStateRequest, context: Context
     ) -> pb.SetTradingStateResponse:
-        state = wire.trading_state(request.trading_state)
-        views = await self._accounts.set_trading_state(
-            request.request_id, request.account_id, state, request.reason
+        done = await self._halting.set(
+            request.request_id,
+            request.account_id,
+            wire.trading_state(request.trading_state),
+            request.reason,
+            cancel_entries=request.cancel_entries,
         )
-        return pb.SetTradingStateResponse(accounts=[wire.account(each) for each in views])
+        shown = [wire.account(each) for each in done.accounts]
+        return pb.SetTradingStateResponse(accounts=shown, cancelled_entries=done.cancelled)

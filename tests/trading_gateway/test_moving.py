@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from fxmesh.trading.v1.service_pb2 import ListAccountsRequest
 
 from services.errors import FxError
-from services.runtime import copying
+from services.runtime import copying, moved
+from services.runtime.fatal import FatalError
 from services.runtime.leases import METADATA
 from services.runtime.postgres import PostgresStore, database_address
-from services.runtime.store import SqliteStore
+from services.runtime.store import SqliteStore, unavailable
 from services.trading_gateway.adapters.moving import Moved, move
 from services.trading_gateway.adapters.schema import Schema
 from services.trading_gateway.adapters.store import TradingStore
@@ -24,6 +26,7 @@ from tests.kit.databases import Databases
 from tests.kit.events import quiet_log
 from tests.kit.postgres import PostgresServer
 from tests.trading_gateway.handlers.test_crashes import FragileWorld, run
+from tests.trading_gateway.platform import platform
 from tests.trading_gateway.world import World
 
 pytestmark = [pytest.mark.postgres, pytest.mark.integration]
@@ -34,7 +37,7 @@ class Move:
 
     def __init__(self, folder: Path, server: PostgresServer) -> None:
         self.folder, self.file = folder, folder / "trading.db"
-        self.on_server = Databases(server)
+        self.server, self.on_server = server, Databases(server)
         self.told: list[tuple[str, int, int]] = []
 
     def target(self, schema: Schema) -> PostgresStore:
@@ -126,6 +129,59 @@ async def test_a_gateway_goes_on_where_the_file_ended(
     with pytest.raises(FxError, match="DUPLICATE_CLIENT_ORDER_ID"):
         await after.place("a", Side.SELL)
     await after.stop()
+
+
+async def test_a_gateway_refuses_what_was_copied_away_until_that_is_taken_back(
+    tmp_path: Path, postgres: PostgresServer
+) -> None:
+    async with platform(tmp_path):
+        """It makes the books."""
+    made = Move(tmp_path, postgres)
+    await made.go()
+    there = made.target(Schema()).place
+    with pytest.raises(FatalError) as refused:
+        async with platform(tmp_path):
+            """It never serves."""
+    assert f"were copied to {there}" in str(refused.value)
+    assert "set FXMESH_TRADING_GATEWAY_DATABASE_URL to it" in str(refused.value)
+    assert "run `fxmesh database copy --undo`" in str(refused.value)
+
+    source = SqliteStore.open(made.file, Schema().metadata)
+    assert await source.write(moved.forget) == there
+    await source.close()
+    async with platform(tmp_path) as world:
+        answer = await world.stub.ListAccounts(ListAccountsRequest())
+        assert [each.account_id for each in answer.accounts] == ["demo"]
+
+
+async def test_the_mark_is_durable_before_the_copy_and_a_copy_that_fails_then_is_made_again(
+    books: Books, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moving_, _ = books
+
+    def lost(_: PostgresStore) -> None:
+        raise unavailable("the server went away")
+
+    with monkeypatch.context() as dying:
+        dying.setattr(PostgresStore, "_end", lost)
+        with pytest.raises(FxError, match="STORE_UNAVAILABLE"):
+            await moving_.go()
+    assert {each.rows for each in moving_.on_the_server.values()} == {0}
+    source = SqliteStore.open(moving_.file, Schema().metadata)
+    with pytest.raises(FatalError, match="were copied to"):
+        await moved.require_here(source, "SETTING", "undo")
+    await source.close()
+    assert await moving_.go()
+    assert moving_.in_file == moving_.on_the_server
+
+
+async def test_what_was_copied_to_one_place_is_not_copied_to_another(books: Books) -> None:
+    moving_, _ = books
+    await moving_.go()
+    elsewhere = Move(moving_.folder, moving_.server)
+    with pytest.raises(FxError, match=r"BOOKS_MOVED.*copy those there"):
+        await elsewhere.go()
+    assert {each.rows for each in elsewhere.on_the_server.values()} == {0}
 
 
 async def test_books_are_never_written_over(books: Books) -> None:

@@ -52,6 +52,26 @@ async def quoted(world: Platform) -> None:
     world.analysis.bar_ns = START - 60 * SECOND
 
 
+async def test_withdrawals_go_with_a_halt_and_not_with_its_end(tmp_path: Path) -> None:
+    async with platform(tmp_path) as world:
+        await quoted(world)
+        await world.stub.PlaceOrder(limit("a"))
+
+        def state(wanted: trading_pb2.TradingState.ValueType) -> service_pb2.SetTradingStateRequest:
+            return service_pb2.SetTradingStateRequest(
+                request_id=f"r-{wanted}", trading_state=wanted, cancel_entries=True
+            )
+
+        with pytest.raises(FxError) as refused:
+            await world.stub.SetTradingState(state(trading_pb2.TRADING_STATE_ACTIVE))
+        assert refused.value.kind is Kind.INVALID_ARGUMENT
+        assert [each.field for each in refused.value.violations] == ["cancel_entries"]
+        done = await world.stub.SetTradingState(state(trading_pb2.TRADING_STATE_REDUCING))
+        assert dict(done.cancelled_entries) == {"demo": 1}
+        await until(lambda: bool(world.of(events_pb2.OrderCancelled)))
+        assert world.of(events_pb2.OrderCancelled)[0].order.reason == "TRADING_REDUCING"
+
+
 async def test_an_order_that_expires_at_no_time_at_all_is_the_callers_fault(tmp_path: Path) -> None:
     async with platform(tmp_path) as world:
         await quoted(world)

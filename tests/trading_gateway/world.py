@@ -33,6 +33,7 @@ from services.trading_gateway.handlers import (
     Desk,
     Flattening,
     Following,
+    Halting,
     Interleaving,
     Lockstep,
     Orders,
@@ -202,6 +203,7 @@ class World:
         self.orders = Orders(self.desk, self.market)
         self.flattening = Flattening(self.desk, self.orders)
         self.accounts = Accounts(self.desk)
+        self.halting = Halting(self.desk, self.accounts)
         self.limits = RiskLimits(self.desk)
         self.storms = Storms(self.desk)
         self.signals = Signals(

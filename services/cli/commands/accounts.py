@@ -88,7 +88,10 @@ def register(app: typer.Typer) -> None:
     app.command(
         context_settings=_ANYTHING,
         epilog=output.examples(
-            "fxmesh halt", "fxmesh halt --account demo --reason 'news'", "fxmesh halt --reducing"
+            "fxmesh halt",
+            "fxmesh halt --account demo --reason 'news'",
+            "fxmesh halt --cancel-entries",
+            "fxmesh halt --reducing",
         ),
     )(halt)
     app.command(
@@ -265,6 +268,9 @@ def halt(
     reducing: Annotated[
         bool, typer.Option("--reducing", help="Let through what reduces a position.")
     ] = False,
+    cancel_entries: Annotated[
+        bool, typer.Option("--cancel-entries", help="Withdraw orders that could open or enlarge a position.")
+    ] = False,
     reason: ReasonOption = "",
     request_id: RequestIdOption = "",
     home: HomeOption = DEFAULT_HOME,
@@ -273,15 +279,20 @@ def halt(
 ) -> None:
     """The kill switch: no new order from now on, in one account or all; cancels pass. Survives a restart.
 
-    Orders that wait at the venue stay there and may fill, into a new position too: the answer says how many,
-    fxmesh order cancel withdraws them, and fxmesh flatten closes what is open as well. All accounts are also
+    Orders that wait at the venue stay there and may fill, into a new position too: the answer says how many.
+    --cancel-entries withdraws them, but for those that only reduce a position, as its stops; fxmesh order
+    cancel withdraws any, and fxmesh flatten closes what is open as well. All accounts are also
     those that are opened later, by a replay too, until fxmesh resume.
     """
     from services.cli.requests import accounts as requests
 
     _refuse_arguments("halt", given)
     state = "reducing" if reducing else "halted"
-    Caller(home, address, json).run(lambda link: requests.set_state(link, account, state, reason, request_id))
+    Caller(home, address, json).run(
+        lambda link: requests.set_state(
+            link, account, state, reason, request_id, cancel_entries=cancel_entries
+        )
+    )
 
 
 def resume(

@@ -109,18 +109,32 @@ async def set_auto_trade(
     link.out.answer(answer, account_table([answer.account]), f"request id  {request_id}")
 
 
-async def set_state(link: Link, account_id: str, state: str, reason: str, request_id: str) -> None:
+async def set_state(
+    link: Link,
+    account_id: str,
+    state: str,
+    reason: str,
+    request_id: str,
+    *,
+    cancel_entries: bool = False,
+) -> None:
     """The kill switch, for one account or (empty) for all."""
     request_id = request_id or link.new_id()
     request = pb.SetTradingStateRequest(
-        request_id=request_id, account_id=account_id, trading_state=STATES[state], reason=reason
+        request_id=request_id,
+        account_id=account_id,
+        trading_state=STATES[state],
+        reason=reason,
+        cancel_entries=cancel_entries,
     )
     answer = await link.mutate(
         link.trading.SetTradingState(request),
         f"trading is {state}",
         "Ask with `fxmesh accounts`; saying it again does no harm.",
     )
-    shown = (account_table(answer.accounts), f"request id  {request_id}")
+    shown: list[Table | str] = [account_table(answer.accounts), f"request id  {request_id}"]
+    if cancel_entries:
+        shown.append(_withdrawn(answer.cancelled_entries))
     if state == "active":
         link.out.answer(answer, *shown)
         return
@@ -139,12 +153,22 @@ def _left_working(entries_by_account: Mapping[str, int]) -> str:
     """What the kill switch leaves at the venue, and how to withdraw it."""
     if not entries_by_account:
         return "No entry order is working."
-    where = ", ".join(f"{number} in {account}" for account, number in sorted(entries_by_account.items()))
+    where = _counted(entries_by_account)
     named = next(iter(entries_by_account)) if len(entries_by_account) == 1 else "ACCOUNT"
     return (
         f"Entry orders that still work and may fill: {where}. `fxmesh order cancel ORDER` withdraws one, "
         f"`fxmesh order cancel --all --account {named}` all, protective stops too."
     )
+
+
+def _withdrawn(entries_by_account: Mapping[str, int]) -> str:
+    """What the kill switch took back itself."""
+    found = _counted(entries_by_account) or "none"
+    return f"Entry orders withdrawn: {found}. What goes against a position with all of its size stays."
+
+
+def _counted(by_account: Mapping[str, int]) -> str:
+    return ", ".join(f"{number} in {account}" for account, number in sorted(by_account.items()))
 
 
 async def risk(link: Link, account_id: str) -> None:

@@ -1,9 +1,11 @@
-"""Copying the books from a file into a PostgreSQL database."""
+"""Copying the books from a file into a PostgreSQL database, and going back to the file on purpose."""
 
 from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -16,6 +18,7 @@ from services.cli.output import CliError, ExitCode, print_json, text_table
 from services.cli.progress import Bar
 from services.runtime.data_dir import DataDir
 from services.runtime.fatal import FatalError
+from services.runtime.moved import forget
 from services.runtime.postgres import PostgresStore, database_address
 from services.runtime.store import SqliteStore
 from services.trading_gateway.adapters.moving import Moved, move
@@ -27,23 +30,51 @@ _FILE = "trading.db"
 async def copy(home: Path, source: str, target: str, *, as_json: bool) -> None:
     """Copy, compare and show. Raises CliError, and FxError as `move`."""
     file, address = _file(home, source), _address(target)
+    with _held(file):
+        moved = await _moved(file, address, as_json=as_json)
+    _show(moved, file, address, as_json=as_json)
+
+
+async def take_back(home: Path, source: str, *, as_json: bool) -> None:
+    """Let a gateway work on books again that were copied away. Raises CliError."""
+    file = _file(home, source)
+    with _held(file):
+        books = _open(file, Schema())
+        try:
+            to = await books.write(forget)
+        finally:
+            await books.close()
+    if as_json:
+        print_json({"file": str(file), "to": to})
+    elif to:
+        print(f"A gateway may work on {file} again. What was traded at {to} since the copy is not in it.")
+    else:
+        print(f"The books in {file} were never copied away: a gateway may work on them.")
+
+
+@contextmanager
+def _held(file: Path) -> Iterator[None]:
+    """No gateway works on it meanwhile."""
     try:
         folder = DataDir(file.parent)
     except FatalError as failure:
         raise CliError("BOOKS_IN_USE", f"{failure}.", "", ExitCode.REFUSED) from failure
     try:
-        moved = await _moved(file, address, as_json=as_json)
+        yield
     finally:
         folder.close()
-    _show(moved, file, address, as_json=as_json)
+
+
+def _open(file: Path, schema: Schema) -> SqliteStore:
+    try:
+        return SqliteStore.open(file, schema.metadata)
+    except FatalError as failure:
+        raise CliError("NO_BOOKS", f"{failure}.") from failure
 
 
 async def _moved(file: Path, address: sa.URL, *, as_json: bool) -> list[Moved]:
     schema = Schema()
-    try:
-        source = SqliteStore.open(file, schema.metadata)
-    except FatalError as failure:
-        raise CliError("NO_BOOKS", f"{failure}.") from failure
+    source = _open(file, schema)
     target = PostgresStore(address, schema.metadata, _quiet())
     try:
         with Bar(as_json) as bar:
@@ -82,6 +113,9 @@ def _show(moved: list[Moved], file: Path, address: sa.URL, *, as_json: bool) -> 
     total = sum(each.content.rows for each in moved)
     print(f"\nCopied and compared: {total:,} rows. The journal is whole. The file stays at {file}.")
     print("From now on start with FXMESH_TRADING_GATEWAY_DATABASE_URL naming the database.")
+    print(
+        "A gateway without it refuses the file, until `fxmesh database copy --undo` gives it back as it is."
+    )
 
 
 def _file(home: Path, source: str) -> Path:

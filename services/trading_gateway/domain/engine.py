@@ -14,6 +14,7 @@ from typing import Any, TypeVar, get_args
 from services.errors import FxError, Kind
 from services.market.ticks import TickBatch
 from services.trading_gateway.domain import (
+    amending,
     autotrade,
     families,
     legs,
@@ -126,8 +127,8 @@ class Engine:
         return self._take(asked, placing.place)
 
     def amend(self, asked: AmendOrder) -> Order:
-        """As `placing.amend`."""
-        return self._take(asked, placing.amend)
+        """As `amending.amend`."""
+        return self._take(asked, amending.amend)
 
     def cancel(self, asked: CancelOrder) -> Order:
         """As `placing.cancel`."""

@@ -54,11 +54,12 @@ def _limits(
     book: Book, account: Account, exposures: dict[str, valuation.Exposure], time_ns: int
 ) -> list[Limit]:
     """The limits of the account with their use, then what was set for single symbols."""
-    limits, view = book.limits.of_account(account.account_id), valuation.account_view(book, account)
+    limits, at = book.limits.of_account(account.account_id), valuation.valued(book, account)
+    view = at.view
     largest_order = max((_worth(book, account, each) for each in _working(book, account)), default=0)
     largest_position = max((_worth(book, account, each) for each in _held(book, account)), default=0)
     largest_exposure = max(
-        (valuation.worth(book, account, each) or 0 for each in exposures.values()), default=0
+        (valuation.worth(book, account, at, each) or 0 for each in exposures.values()), default=0
     )
     start, peak = account.day_start_equity, account.peak_equity
     level = Fraction(view.equity, view.margin) if view.margin else None

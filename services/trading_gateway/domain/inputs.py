@@ -38,6 +38,10 @@ class Facts:
     """
     bus_full: bool = False
     """The stream of trading's events takes no more."""
+    both_currencies: bool = False
+    """Quotes are judged by their age on the way of the base currency into the account's, too. An input of a
+    release that looked at the quote currency's only is played again as it was judged.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +128,8 @@ class AmendOrder:
     order_id: str
     change: Amendment
     facts: Facts = Facts()
+    whole: bool = False
+    """The size is all that its parent has for it, and goes on being that when there is more."""
 
 
 @dataclass(frozen=True, slots=True)

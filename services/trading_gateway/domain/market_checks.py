@@ -18,6 +18,7 @@ from services.trading_gateway.domain.matching import (
 )
 from services.trading_gateway.domain.orders import Leg
 from services.trading_gateway.domain.situations import Refusal, Situation, order_price
+from services.trading_gateway.domain.valuation import bought
 from services.trading_gateway.domain.values import OrderType, TradingState, VenueState
 
 
@@ -196,29 +197,33 @@ def exit_side(case: Situation) -> Refusal | None:
 
 
 def convertible(case: Situation) -> Refusal | None:
-    """Profit and notional in the quote currency can be brought into the account currency; for new risk, at
-    quotes as fresh as those it is traded on, in the market of the account.
+    """Profit, notional and margin in the quote currency can be brought into the account currency. For new
+    risk at quotes as fresh as those it is traded on, in the market of the account; so is exposure in the base
+    currency.
     """
     source, to = case.of.quote, case.account.currency
     if case.factor is None:
         return Refusal("NO_CONVERSION_RATE", f"no tradable quote leads from {source} to {to}")
     if case.reducing:
         return None
-    for feed in case.book.markets.rates(case.account.session_id).between(source, to):
-        objection = _stale(case, feed)
-        if objection is not None:
-            return objection
+    for code in (source, case.of.base) if case.facts.both_currencies else (source,):
+        for feed, age_ns in bought(case.book, case.account, case.valued, code).feeds:
+            if feed is not case.feed:  # `quoted` looked at that one
+                objection = _stale(case, feed, age_ns, code)
+                if objection is not None:
+                    return objection
     return None
 
 
-def _stale(case: Situation, feed: Feed) -> Refusal | None:
-    """Why the last good quote of a feed is none to convert at."""
-    symbol, good = feed.state.symbol, feed.state.good
-    converts = f"{case.of.quote} is converted to {case.account.currency} at {symbol}, whose"
-    if feed.state.resting:
-        return Refusal("FEED_STALE", f"{converts} live feed rests while a replay of it runs")
-    limit = case.book.limits.of(case.account.account_id, symbol).price_age_ns
-    if good is not None and over_age(good.time_ns, case.time_ns, limit):
+def _stale(case: Situation, feed: Feed, age_ns: int, code: str) -> Refusal | None:
+    """Why the last good quote of a feed is none to convert a currency at."""
+    state = feed.state
+    good = state.good
+    if state.resting:
+        reason, why = "FEED_STALE", "live feed rests while a replay of it runs"
+    elif good is not None and over_age(good.time_ns, case.time_ns, age_ns):
         age = (case.time_ns - good.time_ns) // 1_000_000_000
-        return Refusal("QUOTE_OVER_AGE", f"{converts} last good quote is {age} s old in market time")
-    return None
+        reason, why = "QUOTE_OVER_AGE", f"last good quote is {age} s old in market time"
+    else:
+        return None
+    return Refusal(reason, f"{code} is converted to {case.account.currency} at {state.symbol}, whose {why}")

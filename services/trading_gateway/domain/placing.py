@@ -1,4 +1,4 @@
-"""Taking, changing and withdrawing orders: the side of the books that callers and decisions speak to.
+"""Taking and withdrawing orders: the side of the books that callers and decisions speak to.
 
 Nothing here talks to the venue: what it is asked for leaves as a request after the commit, so only durable
 intents are ever sent.
@@ -11,16 +11,16 @@ from dataclasses import replace
 
 from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.calendar import civil_day, roll_ns
-from services.trading_gateway.domain import checks, families, orders, storms
+from services.trading_gateway.domain import checks, families, storms
+from services.trading_gateway.domain.amending import unfinished
 from services.trading_gateway.domain.book import Book
 from services.trading_gateway.domain.changes import Replace, Request, Submit, Withdraw
 from services.trading_gateway.domain.events import OrderStep
 from services.trading_gateway.domain.ids import fingerprint, order_id
-from services.trading_gateway.domain.inputs import AmendOrder, CancelOrder, Facts, PlaceOrder
+from services.trading_gateway.domain.inputs import CancelOrder, Facts, PlaceOrder
 from services.trading_gateway.domain.legs import legs
-from services.trading_gateway.domain.orders import Amendment, Order, Terms
+from services.trading_gateway.domain.orders import Order, Terms
 from services.trading_gateway.domain.situations import Refusal, situation
-from services.trading_gateway.domain.terms import PRICES
 from services.trading_gateway.domain.values import OrderStatus, TimeInForce
 
 
@@ -81,77 +81,12 @@ def refused(order: Order) -> FxError:
     return FxError(Kind.FAILED_PRECONDITION, order.reason, order.reason_detail)
 
 
-def already(order: Order, wanted: Amendment) -> bool:
-    """True when a working order has the terms asked for: there is nothing to tell the venue."""
-    resting = order.status in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED)
-    pairs = (
-        (wanted.size, order.size),
-        (wanted.limit, order.limit),
-        (wanted.stop, order.stop),
-        (wanted.trail, order.trail),
-    )
-    return resting and all(value is None or value == had for value, had in pairs)
-
-
-def amend(book: Book, asked: AmendOrder) -> Order:
-    """The order with its amendment pending. Raises FxError: `ORDER_FINAL`, `PRICE_NOT_ALLOWED`, a check's
-    reason.
-    """
-    order = _unfinished(book.order(asked.order_id))
-    if order.status not in (OrderStatus.ACCEPTED, OrderStatus.PARTIALLY_FILLED, OrderStatus.HELD):
-        raise FxError(
-            Kind.FAILED_PRECONDITION,
-            "ORDER_FINAL",
-            f"order {order.order_id} is {order.status.value}; wait for the venue",
-        )
-    terms = _amended_terms(order, asked.change)
-    account = book.account(order.account_id)
-    rest = replace(terms, size=terms.size - order.filled, stop=None if order.triggered else terms.stop)
-    case = situation(
-        book,
-        account,
-        rest,
-        asked.facts,
-        asked.time_ns,
-        besides=order.order_id,
-        amendment=asked.change,
-        origin=order.origin,
-        held=order.status is OrderStatus.HELD,
-    )
-    objection = checks.refusal(case)
-    if objection is not None:
-        book.tally(account.account_id, objection.reason, asked.time_ns)
-        raise FxError(Kind.FAILED_PRECONDITION, objection.reason, objection.detail)
-    if not case.held:  # else it is asked when it is released
-        order = replace(order, reduce_only=checks.needs_position(case))
-    if not (asked.change.limit is None and asked.change.stop is None):
-        order = replace(order, protect_distance=0, anchor=None)  # it has a price of its own from now on
-    if asked.change.size is not None and (order.parent_id or order.link_id):
-        order = replace(order, asked=terms.size + order.taken)
-    if order.status is OrderStatus.HELD:
-        return _amend_held(book, order, asked, terms)
-    book.changes.requests.append(Replace(order.order_id))
-    return book.put_order(orders.amendment_asked(order, asked.time_ns, asked.change))
-
-
-def _amend_held(book: Book, order: Order, asked: AmendOrder, terms: Terms) -> Order:
-    """At once: the venue knows nothing of it."""
-    amended = replace(
-        orders.changed(order, asked.time_ns, OrderStatus.HELD),
-        size=terms.size,
-        limit=terms.limit,
-        stop=terms.stop,
-        trail=terms.trail,
-    )
-    return book.put_order(amended, OrderStep.AMENDED)
-
-
 def cancel(book: Book, asked: CancelOrder) -> Order:
     """The order with its cancel pending, or over where the venue never had it.
 
     Raises FxError FAILED_PRECONDITION `ORDER_FINAL`.
     """
-    order = _unfinished(book.order(asked.order_id))
+    order = unfinished(book.order(asked.order_id))
     if order.status is OrderStatus.PENDING_CANCEL:
         return order
     return families.withdraw(book, order, asked.time_ns, asked.reason, asked.detail)
@@ -187,7 +122,7 @@ def _parent(book: Book, asked: PlaceOrder) -> Order | None:
     parent = book.order(wanted)
     if (parent.account_id, parent.symbol) != (asked.account_id, asked.terms.symbol):
         raise invalid_field(VALIDATION_FAILED, "parent_order_id", "is of another account or symbol")
-    return _unfinished(parent)
+    return unfinished(parent)
 
 
 def _asked_besides(terms: Terms) -> list[tuple[str, object]]:
@@ -253,35 +188,3 @@ def expiry(terms: Terms, time_ns: int) -> int | None:
     if terms.time_in_force is TimeInForce.DAY:
         return roll_ns(civil_day(time_ns))
     return terms.expires_ns
-
-
-def _unfinished(order: Order) -> Order:
-    if order.final:
-        raise FxError(
-            Kind.FAILED_PRECONDITION, "ORDER_FINAL", f"order {order.order_id} is {order.status.value} already"
-        )
-    return order
-
-
-def _amended_terms(order: Order, asked: Amendment) -> Terms:
-    for field, price in (
-        ("limit_price", asked.limit),
-        ("stop_price", asked.stop),
-        ("trail_distance", asked.trail),
-    ):
-        if price is not None and field not in PRICES[order.type]:
-            raise invalid_field("PRICE_NOT_ALLOWED", field, f"a {order.type.words} order has none")
-    if order.triggered and not (asked.stop is None and asked.trail is None):
-        raise FxError(
-            Kind.FAILED_PRECONDITION, "ORDER_FINAL", f"the stop of order {order.order_id} was reached already"
-        )
-    size = order.size if asked.size is None else asked.size
-    if size <= order.filled:
-        raise invalid_field("SIZE_BELOW_MINIMUM", "size", "must be above the size filled so far")
-    return replace(
-        order.terms,
-        size=size,
-        limit=order.limit if asked.limit is None else asked.limit,
-        stop=order.stop if asked.stop is None else asked.stop,
-        trail=order.trail if asked.trail is None else asked.trail,
-    )

@@ -56,10 +56,10 @@ def exposure_limit(case: Situation) -> Refusal | None:
         after = valuation.exposure_with(
             case.book, case.account, before, case.of, code, case.terms.signed_size, case.position
         )
-        amount = valuation.worth(case.book, case.account, after) or 0
+        amount = valuation.worth(case.book, case.account, case.valued, after) or 0
         if amount <= limit:
             continue
-        if before is None or amount > (valuation.worth(case.book, case.account, before) or 0):
+        if before is None or amount > (valuation.worth(case.book, case.account, case.valued, before) or 0):
             return Refusal(
                 "EXPOSURE_LIMIT",
                 f"{code} exposure would be {case.money_text(amount)}, {case.money_text(limit)} is the limit",

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from services.market.instruments import Instrument, instrument
-from services.money.conversion import Way
 from services.money.currencies import currency
 from services.money.decimals import format_decimal
 from services.trading_gateway.domain.accounts import Account
@@ -15,7 +14,7 @@ from services.trading_gateway.domain.inputs import Facts
 from services.trading_gateway.domain.limits import Limits
 from services.trading_gateway.domain.orders import Amendment, Terms
 from services.trading_gateway.domain.positions import reduces
-from services.trading_gateway.domain.valuation import Valued, valued
+from services.trading_gateway.domain.valuation import Valued, bought, valued
 from services.trading_gateway.domain.values import OrderOrigin, PositionMode, Side
 from services.trading_gateway.domain.working import adds
 
@@ -125,7 +124,7 @@ def situation(
         order_price(terms, quote),
         book.limits.of(account.account_id, terms.symbol),
         worth,
-        book.markets.rates(account.session_id).factor(of.quote, account.currency, Way.BUY),
+        bought(book, account, worth, of.quote).factor,
         position,
         resting,
         abs(position + beside + added),

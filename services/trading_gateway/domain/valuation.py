@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 from services.market.instruments import Instrument, instrument
@@ -23,6 +23,7 @@ from services.trading_gateway.domain.positions import Position
 
 if TYPE_CHECKING:
     from services.trading_gateway.domain.book import Book
+    from services.trading_gateway.domain.feeds import Feed
 
 
 class Exchange(Protocol):
@@ -123,6 +124,16 @@ _NEITHER = (0, 0)
 
 
 @dataclass(frozen=True, slots=True)
+class Bought:
+    """What one unit of a currency costs in another."""
+
+    factor: tuple[int, int] | None
+    """Numerator and denominator; None where no quote leads there."""
+    feeds: tuple[tuple[Feed, int], ...]
+    """Whose quotes that rests on, each with how old its quote may be."""
+
+
+@dataclass(frozen=True, slots=True)
 class Valued:
     """An account at one state of the market: itself, its open positions and its exposure by currency."""
 
@@ -131,6 +142,8 @@ class Valued:
     """Open ones, by name."""
     margins: Sides
     exposures: dict[str, Exposure]
+    bought: dict[str, Bought] = field(default_factory=dict, compare=False)
+    """As the function of that name, by currency, as far as it was asked for."""
 
 
 def valued(book: Book, account: Account) -> Valued:
@@ -165,6 +178,18 @@ def _margins(book: Book, account: Account, held: Iterable[Position], rates: Exch
     return notionals.map(lambda symbol, raw: margin_of(book, account, symbol, raw, rates) or 0)
 
 
+def bought(book: Book, account: Account, at: Valued, code: str) -> Bought:
+    """What buying a currency with the account's costs, at the state of the market at which it is `at`."""
+    found = at.bought.get(code)
+    if found is None:
+        rates, limits = book.markets.rates(account.session_id), book.limits
+        feeds = rates.between(code, account.currency)
+        ages = [limits.of(account.account_id, each.state.symbol).price_age_ns for each in feeds]
+        factor = rates.factor(code, account.currency, Way.BUY)
+        found = at.bought[code] = Bought(factor, tuple(zip(feeds, ages, strict=True)))
+    return found
+
+
 def account_view(book: Book, account: Account) -> AccountView:
     """An account valued at the quotes of its scope."""
     return valued(book, account).view
@@ -194,12 +219,10 @@ def exposures(book: Book, positions: Iterable[Position], scope: str) -> dict[str
     return _netted(totals)
 
 
-def worth(book: Book, account: Account, exposure: Exposure) -> int | None:
+def worth(book: Book, account: Account, at: Valued, exposure: Exposure) -> int | None:
     """Minor units of an exposure's size in the account currency, rounded up."""
-    factor = book.markets.rates(account.session_id).factor(exposure.currency, account.currency, Way.BUY)
-    if factor is None:
-        return None
-    return reserve(account, abs(exposure.raw), exposure.digits, factor)
+    factor = bought(book, account, at, exposure.currency).factor
+    return None if factor is None else reserve(account, abs(exposure.raw), exposure.digits, factor)
 
 
 def convertible(book: Book, account: Account, of: Instrument) -> bool:

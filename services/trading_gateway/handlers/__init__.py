@@ -1,9 +1,9 @@
 """Use cases of trading: one method per RPC or consumed event, on ports only.
 
 `desk` first: it owns the engine and the order of commit, venue and answer. Then `orders`, `flattening` (out
-of an account), `storms` (orders beyond the rate), `accounts`, `risk_limits`, `reading` (ticks), `signals`,
-`interleaving` (both), `lockstep`, `trailing`, `following` (the feed), `venues` (those outside) on `sending`,
-`adopting` (their figures),
+of an account), `storms` (orders beyond the rate), `accounts`, `halting` (the kill switch), `risk_limits`,
+`reading` (ticks), `signals`, `interleaving` (both), `lockstep`, `trailing`, `following` (the feed), `venues`
+(those outside) on `sending`, `adopting` (their figures),
 `roles` (when all this is ours to do), `decisions` (what was made of signals).
 """
 
@@ -13,6 +13,7 @@ from services.trading_gateway.handlers.decisions import Decisions
 from services.trading_gateway.handlers.desk import Desk
 from services.trading_gateway.handlers.flattening import Flattening
 from services.trading_gateway.handlers.following import Following
+from services.trading_gateway.handlers.halting import Halting
 from services.trading_gateway.handlers.interleaving import Interleaving
 from services.trading_gateway.handlers.lockstep import Lockstep
 from services.trading_gateway.handlers.orders import Orders
@@ -32,6 +33,7 @@ __all__ = [
     "Desk",
     "Flattening",
     "Following",
+    "Halting",
     "Interleaving",
     "Lockstep",
     "Orders",

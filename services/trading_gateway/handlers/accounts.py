@@ -129,9 +129,10 @@ class Accounts:
         return await self.get(account_id)
 
     async def set_trading_state(
-        self, request_id: str, account_id: str, state: TradingState, reason: str
+        self, request_id: str, account_id: str, state: TradingState, reason: str, also: tuple[str, ...] = ()
     ) -> list[AccountView]:
-        """The kill switch, of one account or (no id) of all: those there are, and those opened later.
+        """The kill switch, of one account or (no id) of all: those there are, and those opened later. `also`:
+        what else the request asks for.
 
         Raises FxError `UNKNOWN_ACCOUNT`.
         """
@@ -149,7 +150,7 @@ class Accounts:
             views.extend(valuation.account_view(engine.book, engine.book.account(each)) for each in ids)
             return ids
 
-        ids = await self._desk.once(request_id, ("state", account_id, state.value, reason), act)
+        ids = await self._desk.once(request_id, ("state", account_id, state.value, reason, *also), act)
         return views or [await self.get(each) for each in ids]
 
     async def positions(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from services.errors import VALIDATION_FAILED, FxError, Kind, invalid_field
 from services.market.instruments import instrument, require_known
-from services.trading_gateway.domain import placing, valuation
+from services.trading_gateway.domain import amending, placing, valuation
 from services.trading_gateway.domain.accounts import Account
 from services.trading_gateway.domain.engine import Engine
 from services.trading_gateway.domain.fills import Fill
@@ -112,8 +112,8 @@ class Orders:
     async def amend(self, request_id: str, wanted: str, change: Change) -> Order:
         """Change size or prices of a working order; with the values it has, it stays as it is.
 
-        Raises FxError: NOT_FOUND `UNKNOWN_ORDER`, FAILED_PRECONDITION `ORDER_FINAL` or a check's reason,
-        ABORTED `REVISION_MISMATCH`, INVALID_ARGUMENT for the shape.
+        Raises FxError: NOT_FOUND `UNKNOWN_ORDER`, FAILED_PRECONDITION `ORDER_FINAL`, `ORDER_PENDING`,
+        `SIZE_ABOVE_MAXIMUM` or a check's reason, ABORTED `REVISION_MISMATCH`, INVALID_ARGUMENT for the shape.
         """
         if not (change.size or change.limit_price or change.stop_price or change.trail_distance):
             detail = "nothing to change: give size, limit_price, stop_price or trail_distance"
@@ -137,8 +137,9 @@ class Orders:
                     "REVISION_MISMATCH",
                     f"order {wanted} is at revision {current.revision}, not {change.revision}: read it again",
                 )
-            if not placing.already(current, amendment):
-                engine.amend(AmendOrder(self._desk.time(current.scope), wanted, amendment, facts))
+            if not amending.already(current, amendment):
+                whole = amending.require_room(engine.book, current, amendment)
+                engine.amend(AmendOrder(self._desk.time(current.scope), wanted, amendment, facts, whole))
             return [wanted]
 
         await self._desk.once(request_id, ("amend", wanted, change), act)
@@ -286,7 +287,8 @@ class Orders:
     def standing_facts(self, account: Account, depth: tuple[tuple[int, int], ...] = ()) -> Facts:
         """What checks need to know without asking anybody."""
         desk = self._desk
-        return Facts(desk.feed_alive(account.session_id), desk.backlog, depth, desk.bus_full)
+        alive = desk.feed_alive(account.session_id)
+        return Facts(alive, desk.backlog, depth, desk.bus_full, both_currencies=True)
 
     # Inside
 

@@ -86,6 +86,32 @@ def test_a_halt_tells_what_it_leaves_at_the_venue(fxmesh: Fxmesh, account: str) 
     assert "No entry order is working." in fxmesh(*halt).out
 
 
+def test_a_halt_withdraws_entries_where_that_is_asked_for_and_leaves_exits(fxmesh: Fxmesh) -> None:
+    name = f"halt-{uuid.uuid4().hex[:12]}"
+    fxmesh("accounts", "open", name, "--deposit", "50000")
+    (quote,) = fxmesh("quotes", "EURUSD", "--json").data["quotes"]
+    below, above = (f"{float(quote['bid']) * share:.5f}" for share in (0.97, 1.03))
+    at = ("EURUSD", "1000", "--account", name)
+    fxmesh("order", "buy", *at, "--stop-loss", below, "--take-profit", above)
+    entries = [
+        fxmesh("order", "buy", *at, "--limit", below, "--json").data["order"]["orderId"] for _ in range(2)
+    ]
+    halt = ("halt", "--cancel-entries", "--account", name)
+    done = fxmesh(*halt, "--request-id", f"r-{name}")
+    assert (done.code, done.err) == (0, "")
+    assert f"Entry orders withdrawn: 2 in {name}." in done.out
+    assert "No entry order is working." in done.out
+    again = fxmesh(*halt, "--request-id", f"r-{name}", "--json")
+    assert (again.data["cancelledEntries"], again.data["workingEntries"]) == ({name: "2"}, {})
+    gone = [fxmesh("order", "show", each, "--json").data["order"] for each in entries]
+    told = {(each["status"], each["reason"]) for each in gone}
+    assert told == {("ORDER_STATUS_CANCELLED", "TRADING_HALTED")}
+    left = fxmesh("orders", "--open", "--account", name, "--json").data["orders"]
+    assert [each["reduceOnly"] for each in left] == [True, True]
+    fxmesh("resume", "--account", name)
+    assert "Entry orders withdrawn: none." in fxmesh(*halt).out
+
+
 def test_the_ledger_and_its_double_entry(fxmesh: Fxmesh, account: str) -> None:
     done = fxmesh("ledger", account)
     assert (done.code, done.err) == (0, "")

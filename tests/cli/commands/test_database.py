@@ -44,6 +44,14 @@ def test_the_books_of_a_stopped_platform_are_copied_once(
     assert (done.code, done.err) == (0, "")
     assert ["orders", "1"] in [line.split()[:2] for line in done.out.splitlines()]
     assert "Copied and compared" in done.out
+    undo = ("database", "copy", "--undo")
+    held = DataDir(file.parent)
+    assert typed(*undo, "--json").error["reason"] == "BOOKS_IN_USE"
+    held.close()
+    back = typed(*undo)
+    assert (back.code, back.err) == (0, "")
+    assert f"A gateway may work on {file} again. What was traded at postgresql://" in back.out
+    assert "never copied away" in typed(*undo).out
     again = typed("database", "copy", "--from", f"sqlite:///{file}", "--to", target, "--json")
     assert (again.code, again.error["reason"]) == (4, "BOOKS_NOT_EMPTY")
 
@@ -52,6 +60,7 @@ def test_the_books_of_a_stopped_platform_are_copied_once(
     ("arguments", "code", "reason"),
     [
         (("--to", "sqlite:///other.db"), 2, "USAGE"),
+        ((), 2, "USAGE"),
         (("--to", "postgresql://host/db", "--from", "postgresql://host/other"), 2, "USAGE"),
         (("--to", "postgresql://host/db"), 1, "NO_BOOKS"),
     ],

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import pytest
 
+from services.trading_gateway.domain.inputs import Facts
 from services.trading_gateway.domain.markets import Session
 from services.trading_gateway.domain.values import OrderStatus, OrderType
 from tests.trading_gateway.domain.test_checks import why
 from tests.trading_gateway.kit import SECOND, START, Floor
 
 EURJPY, USDJPY = ("112.200", "112.210"), ("102.000", "102.010")
+EURUSD = ("1.10000", "1.10010")
 AGE = 600 * SECOND
-"""What both symbols allow."""
+"""What all of these symbols allow."""
+BOTH = Facts(both_currencies=True)
 
 
 def floor_of(scope: str = "", session: str = "syn-1") -> Floor:
@@ -97,3 +100,31 @@ def test_a_replay_is_judged_by_its_own_quotes_and_clock() -> None:
     floor.now_ns = later = START + AGE + SECOND
     quote(floor, EURJPY, "EURJPY", later, "r1")
     assert why(floor.buy("b", symbol="EURJPY")) == "QUOTE_OVER_AGE"  # however fresh the live one is
+
+
+@pytest.mark.parametrize(("age_ns", "reason"), [(AGE, ""), (AGE + 1, "QUOTE_OVER_AGE")])
+def test_exposure_to_the_base_currency_needs_a_fresh_quote_too(age_ns: int, reason: str) -> None:
+    floor = floor_of()
+    quote(floor, EURUSD, "EURUSD", START)
+    quote(floor, USDJPY, "USDJPY", START + age_ns)
+    quote(floor, EURJPY, "EURJPY", START + age_ns)
+    order = floor.buy("a", symbol="EURJPY", facts=BOTH)
+    assert order.reason == reason
+    if not reason:
+        return
+    assert order.reason_detail == (
+        "EUR is converted to USD at EURUSD, whose last good quote is 600 s old in market time"
+    )
+    # As an earlier release judged, and journaled, it.
+    assert floor.buy("b", symbol="EURJPY").status is OrderStatus.FILLED
+    assert floor.sell("c", symbol="EURJPY", facts=BOTH).status is OrderStatus.FILLED  # closes it
+    floor.announce(Session("r1", replay=True, symbols=("EURUSD",), always_open=True))
+    assert why(floor.buy("d", symbol="EURJPY", facts=BOTH)) == "FEED_STALE"
+
+
+def test_a_pair_that_leads_to_the_account_itself_is_judged_as_a_quote_only() -> None:
+    floor = floor_of()
+    quote(floor, EURUSD, "EURUSD", START + AGE + SECOND)  # USDJPY and EURJPY are over age by then
+    assert floor.buy("a", facts=BOTH).status is OrderStatus.FILLED
+    quote(floor, USDJPY, "USDJPY", START + 3 * AGE)
+    assert floor.buy("b", symbol="USDJPY", facts=BOTH).status is OrderStatus.FILLED

@@ -141,7 +141,7 @@ def test_a_cancel_of_an_unknown_order_ends_it_once_the_venue_knows(
 ) -> None:
     floor = floor_under(conditions)
     order = waiting_buy(floor)
-    with pytest.raises(FxError, match="wait for the venue"):
+    with pytest.raises(FxError, match="ORDER_PENDING"):
         floor.amend(order, size=5_000_00)
     pending = floor.cancel(order)
     for _ in range(ticks):

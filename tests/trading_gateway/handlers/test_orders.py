@@ -122,6 +122,18 @@ async def test_an_order_above_the_top_of_the_book_walks_its_depth(world: World) 
     assert (await world.place("c", Side.BUY)).filled == 2_000_00
 
 
+async def test_both_currencies_of_a_pair_are_converted_at_fresh_quotes_or_no_risk_is_taken(
+    world: World,
+) -> None:
+    for symbol, price in (("EURJPY", ("112.200", "112.210")), ("USDJPY", ("102.000", "102.010"))):
+        await world.tick(price, price, symbol=symbol, skip=700)  # 700 s after EURUSD's
+    with pytest.raises(FxError, match=r"QUOTE_OVER_AGE.*EUR is converted to USD at EURUSD"):
+        await world.place("a", Side.BUY, symbol="EURJPY", type_=LIMIT, limit="112.000")
+    await world.tick(*[("1.10000", "1.10010")] * 2, skip=700)
+    order = await world.place("b", Side.BUY, symbol="EURJPY", type_=LIMIT, limit="112.000")
+    assert order.status is OrderStatus.ACCEPTED
+
+
 async def test_cancelling_is_repeatable_by_its_request_id(world: World) -> None:
     order = await resting(world)
     cancelled = await world.orders.cancel("r1", order.order_id)

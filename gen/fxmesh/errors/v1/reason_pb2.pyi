@@ -146,6 +146,8 @@ class _ReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Reason.ValueTy
     REASON_REQUEST_ID_REUSED: _Reason.ValueType  # 608
     REASON_REVISION_MISMATCH: _Reason.ValueType  # 609
     REASON_NO_POSITION: _Reason.ValueType  # 610
+    REASON_ORDER_PENDING: _Reason.ValueType  # 611
+    """The venue has not answered yet what it was asked about the order: read it, then ask again."""
     REASON_UNKNOWN_VENUE: _Reason.ValueType  # 618
     REASON_INSTRUMENT_NOT_TRADABLE: _Reason.ValueType  # 620
     """Trading: pre-trade checks, each its own code."""
@@ -338,6 +340,8 @@ REASON_TIME_IN_FORCE_INVALID: Reason.ValueType  # 607
 REASON_REQUEST_ID_REUSED: Reason.ValueType  # 608
 REASON_REVISION_MISMATCH: Reason.ValueType  # 609
 REASON_NO_POSITION: Reason.ValueType  # 610
+REASON_ORDER_PENDING: Reason.ValueType  # 611
+"""The venue has not answered yet what it was asked about the order: read it, then ask again."""
 REASON_UNKNOWN_VENUE: Reason.ValueType  # 618
 REASON_INSTRUMENT_NOT_TRADABLE: Reason.ValueType  # 620
 """Trading: pre-trade checks, each its own code."""

@@ -414,7 +414,10 @@ class AmendOrderRequest(_message.Message):
     request_id: _builtins.str
     order_id: _builtins.str
     size: _builtins.str
-    """New total size; empty: as it is."""
+    """New total size; empty: as it is. Of an order that works for the fills of another, a take-profit or stop-loss too:
+    at most what that has filled, less what orders with the same link took; while a take-profit or stop-loss is held,
+    at most the size of its order. One of these that is given all of that goes on growing with its order.
+    """
     limit_price: _builtins.str
     stop_price: _builtins.str
     revision: _builtins.int
@@ -1497,11 +1500,17 @@ class SetTradingStateRequest(_message.Message):
     ACCOUNT_ID_FIELD_NUMBER: _builtins.int
     TRADING_STATE_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    CANCEL_ENTRIES_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     account_id: _builtins.str
     """Empty: all accounts."""
     trading_state: _trading_pb2.TradingState.ValueType
     reason: _builtins.str
+    cancel_entries: _builtins.bool
+    """Then also cancel the working orders that could open a position or make one larger, with TRADING_HALTED or
+    TRADING_REDUCING for a reason. Those that can only reduce one stay: reduce-only orders, take-profits and
+    stop-losses of fills, and in a netting account each order that goes against the position with all of its size.
+    """
     def __init__(
         self,
         *,
@@ -1509,10 +1518,11 @@ class SetTradingStateRequest(_message.Message):
         account_id: _builtins.str = ...,
         trading_state: _trading_pb2.TradingState.ValueType = ...,
         reason: _builtins.str = ...,
+        cancel_entries: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "reason", b"reason", "request_id", b"request_id", "trading_state", b"trading_state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["account_id", b"account_id", "cancel_entries", b"cancel_entries", "reason", b"reason", "request_id", b"request_id", "trading_state", b"trading_state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1522,17 +1532,43 @@ Global___SetTradingStateRequest: _TypeAlias = SetTradingStateRequest  # noqa: Y0
 class SetTradingStateResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class CancelledEntriesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     ACCOUNTS_FIELD_NUMBER: _builtins.int
+    CANCELLED_ENTRIES_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def accounts(self) -> _containers.RepeatedCompositeFieldContainer[_trading_pb2.Account]: ...
+    @_builtins.property
+    def cancelled_entries(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """By account, how many orders `cancel_entries` withdrew; those of a venue outside as soon as it agrees."""
+
     def __init__(
         self,
         *,
         accounts: _abc.Iterable[_trading_pb2.Account] | None = ...,
+        cancelled_entries: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["accounts", b"accounts", "cancelled_entries", b"cancelled_entries"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

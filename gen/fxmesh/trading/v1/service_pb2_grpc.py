@@ -216,7 +216,10 @@ class TradingServiceServicer:
     def AmendOrder(self, request, context):
         """Changes size or prices of a working order; with the values it has already it stays at its revision.
         INVALID_ARGUMENT VALIDATION_FAILED when there is nothing to change; FAILED_PRECONDITION ORDER_FINAL once it is
-        over; ABORTED when `revision` is given and is not the current one.
+        over, ORDER_PENDING while an answer of the venue is on its way (the order is placed, unknown, pending amend or
+        pending cancel: read it until it works or is over, then ask again), SIZE_ABOVE_MAXIMUM for a size that an order
+        which works for the fills of another cannot come to by them; ABORTED REVISION_MISMATCH when `revision` is given and
+        is not the current one.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -372,7 +375,9 @@ class TradingServiceServicer:
     def SetTradingState(self, request, context):
         """The kill switch: sets the trading state of an account, or of all accounts. It survives a restart. Said of all, it
         holds for accounts opened later too, those of replays among them, until something else is said of all; a single
-        account may be set apart from the others in between.
+        account may be set apart from the others in between. Orders at work stay so, unless `cancel_entries` asks for the
+        withdrawal of those that may add risk, for which the switch does not wait. NOT_FOUND UNKNOWN_ACCOUNT;
+        INVALID_ARGUMENT VALIDATION_FAILED for `cancel_entries` with TRADING_STATE_ACTIVE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -38,7 +38,10 @@ class TradingServiceStub:
     AmendOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.AmendOrderRequest, _service_pb2.AmendOrderResponse]
     """Changes size or prices of a working order; with the values it has already it stays at its revision.
     INVALID_ARGUMENT VALIDATION_FAILED when there is nothing to change; FAILED_PRECONDITION ORDER_FINAL once it is
-    over; ABORTED when `revision` is given and is not the current one.
+    over, ORDER_PENDING while an answer of the venue is on its way (the order is placed, unknown, pending amend or
+    pending cancel: read it until it works or is over, then ask again), SIZE_ABOVE_MAXIMUM for a size that an order
+    which works for the fills of another cannot come to by them; ABORTED REVISION_MISMATCH when `revision` is given and
+    is not the current one.
     """
     CancelOrder: _aio.UnaryUnaryMultiCallable[_service_pb2.CancelOrderRequest, _service_pb2.CancelOrderResponse]
     """Cancels a working order. FAILED_PRECONDITION ORDER_FINAL once it is over."""
@@ -104,7 +107,9 @@ class TradingServiceStub:
     SetTradingState: _aio.UnaryUnaryMultiCallable[_service_pb2.SetTradingStateRequest, _service_pb2.SetTradingStateResponse]
     """The kill switch: sets the trading state of an account, or of all accounts. It survives a restart. Said of all, it
     holds for accounts opened later too, those of replays among them, until something else is said of all; a single
-    account may be set apart from the others in between.
+    account may be set apart from the others in between. Orders at work stay so, unless `cancel_entries` asks for the
+    withdrawal of those that may add risk, for which the switch does not wait. NOT_FOUND UNKNOWN_ACCOUNT;
+    INVALID_ARGUMENT VALIDATION_FAILED for `cancel_entries` with TRADING_STATE_ACTIVE.
     """
 
 class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -167,7 +172,10 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.AmendOrderResponse]:
         """Changes size or prices of a working order; with the values it has already it stays at its revision.
         INVALID_ARGUMENT VALIDATION_FAILED when there is nothing to change; FAILED_PRECONDITION ORDER_FINAL once it is
-        over; ABORTED when `revision` is given and is not the current one.
+        over, ORDER_PENDING while an answer of the venue is on its way (the order is placed, unknown, pending amend or
+        pending cancel: read it until it works or is over, then ask again), SIZE_ABOVE_MAXIMUM for a size that an order
+        which works for the fills of another cannot come to by them; ABORTED REVISION_MISMATCH when `revision` is given and
+        is not the current one.
         """
 
     @_abc_1.abstractmethod
@@ -353,7 +361,9 @@ class TradingServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _abc.Awaitable[_service_pb2.SetTradingStateResponse]:
         """The kill switch: sets the trading state of an account, or of all accounts. It survives a restart. Said of all, it
         holds for accounts opened later too, those of replays among them, until something else is said of all; a single
-        account may be set apart from the others in between.
+        account may be set apart from the others in between. Orders at work stay so, unless `cancel_entries` asks for the
+        withdrawal of those that may add risk, for which the switch does not wait. NOT_FOUND UNKNOWN_ACCOUNT;
+        INVALID_ARGUMENT VALIDATION_FAILED for `cancel_entries` with TRADING_STATE_ACTIVE.
         """
 
 def add_TradingServiceServicer_to_server(servicer: TradingServiceServicer, server: _aio.Server) -> None: ...
