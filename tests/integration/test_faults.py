@@ -164,6 +164,34 @@ def order(**fields: Any) -> trading.PlaceOrderRequest:
     return trading.PlaceOrderRequest(**content | fields)
 
 
+async def test_no_order_fills_at_prices_that_stand_still(live: LivePlatform) -> None:
+    """The bus hangs: market data cannot hand on its ticks, while connections and processes all live."""
+    nats = processes(live)["nats"]["pid"]
+    async with live.channel("trading_gateway") as channel:
+        stub = TradingServiceStub(channel)
+
+        async def outcome() -> str:
+            try:
+                placed = await stub.PlaceOrder(order(), timeout=10)
+            except grpc.aio.AioRpcError as failure:
+                return reason(failure)
+            return trading_pb2.OrderStatus.Name(placed.order.status)
+
+        async def filled() -> bool:
+            return await outcome() == "ORDER_STATUS_FILLED"
+
+        async def refused() -> bool:
+            return await outcome() == "FEED_STALE"
+
+        await eventually(filled)
+        os.kill(nats, signal.SIGSTOP)
+        try:
+            await eventually(refused, 15)
+        finally:
+            os.kill(nats, signal.SIGCONT)
+        await eventually(filled)
+
+
 @pytest.mark.parametrize(
     ("fields", "field"),
     [
@@ -188,6 +216,14 @@ async def test_a_bad_order_is_an_invalid_argument_that_names_its_field(
     assert caught.value.code() is grpc.StatusCode.INVALID_ARGUMENT
     violations = [each.field for each in _violations(caught.value)]
     assert field == "" or field in violations
+
+
+def reason(failure: grpc.aio.AioRpcError) -> str:
+    """Of a failure of ours; empty for gRPC's own."""
+    status = rpc_status.from_call(failure)  # type: ignore[arg-type]
+    info = error_details_pb2.ErrorInfo()
+    found = status is not None and any(detail.Unpack(info) for detail in status.details)
+    return info.reason if found else ""
 
 
 def _violations(failure: grpc.aio.AioRpcError) -> list[error_details_pb2.BadRequest.FieldViolation]:

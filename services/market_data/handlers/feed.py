@@ -5,8 +5,11 @@ That order matters: nobody acts on a tick that the platform could still lose.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, replace
+from typing import TypeVar, cast
 
 from services.broadcast import Broadcast
 from services.errors import FxError, Kind
@@ -25,6 +28,10 @@ BEAT_S = 1.0
 """A quiet symbol is repeated once a second, so that its consumers know the feed lives and what time it is."""
 BOOK_S = 1.0
 RETRY_S = 0.25
+HELD_UP_S = 1.0
+"""How long the bus may take for a batch before the feed counts as held up. It takes milliseconds."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +70,8 @@ class Feed:
         self._book_revision: dict[str, int] = {}
         self._changed_books: dict[str, OrderBook] = {}
         self._heard_s = clock.monotonic()
+        self._waiting: deque[float] = deque()
+        """Since when each of those waits that has prices which the bus did not take yet; oldest first."""
 
     def quiet_s(self) -> float:
         """Seconds since the last tick while a session runs, 0 while none does."""
@@ -117,9 +126,14 @@ class Feed:
     async def ingest(self, messages: Sequence[TickMessage], books: Sequence[OrderBook] = ()) -> None:
         """Store batches on the bus, waiting for it as long as it takes, then show them to everybody."""
         dated = [self.message(each) for each in messages]
-        while not self._leadership.held:
-            await self._clock.sleep(RETRY_S)
-        await self._store(dated)
+        since = self._clock.monotonic()
+        self._waiting.append(since)
+        try:
+            while not self._leadership.held:
+                await self._clock.sleep(RETRY_S)
+            await self._store(dated)
+        finally:
+            self._waiting.remove(since)
         self.heard()
         for book in books:
             self.board.set_book(book)
@@ -200,11 +214,29 @@ class Feed:
         self._changed_books.clear()
         return due
 
+    def flows(self) -> bool:
+        """False while prices are there that nobody is shown, since the bus does not take them; or, where
+        another instance leads, while that one is silent.
+        """
+        now = self._clock.monotonic()
+        if not self._leadership.held and now - self._heard_s > BEAT_S + HELD_UP_S:
+            return False
+        return not self._waiting or now - self._waiting[0] <= HELD_UP_S
+
+    async def beating(self, items: AsyncIterator[T | None]) -> AsyncIterator[T | None]:
+        """A stream of this feed without its heartbeats while the feed does not flow: who waits for prices
+        must not take silence for a quiet market.
+        """
+        async with aclosing(cast("AsyncGenerator[T | None]", items)) as each_item:
+            async for item in each_item:
+                if item is not None or self.flows():
+                    yield item
+
     def stream_ticks(
         self, symbols: frozenset[str], resume: Sequence[tuple[str, str, int]]
     ) -> AsyncIterator[StreamItem | None]:
         """Active sessions, what was missed since each (session, symbol, sequence), standing barriers, then
-        all new.
+        all new; None where nothing came for a while though the feed flows.
         """
         active = reversed(self.sessions.all(active_only=True))
         first: list[StreamItem] = [replace(session, clocks=dict(session.clocks)) for session in active]
@@ -215,8 +247,10 @@ class Feed:
             for step in self.lockstep.values()
             if step.barrier is not None
         )
-        return self.ticks.subscribe(
-            lambda item: not symbols or _symbols(item) & symbols != frozenset(), first=first
+        return self.beating(
+            self.ticks.subscribe(
+                lambda item: not symbols or _symbols(item) & symbols != frozenset(), first=first
+            )
         )
 
 

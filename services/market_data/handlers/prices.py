@@ -65,10 +65,12 @@ class Prices:
         """The last quotes, then each change, newest first for a slow reader."""
         require_known(symbols)
         wanted = frozenset(symbols)
-        return self._feed.quotes.subscribe(
-            lambda quote: not wanted or quote.symbol in wanted,
-            first=pick(self._feed.board, symbols)[0],
-            keep_latest_by=lambda quote: quote.symbol,
+        return self._feed.beating(
+            self._feed.quotes.subscribe(
+                lambda quote: not wanted or quote.symbol in wanted,
+                first=pick(self._feed.board, symbols)[0],
+                keep_latest_by=lambda quote: quote.symbol,
+            )
         )
 
     async def books(self, symbols: Sequence[str]) -> list[OrderBook]:
@@ -88,10 +90,12 @@ class Prices:
         require_known(symbols)
         wanted = frozenset(symbols)
         current = [self._feed.board.book(quote.symbol) for quote in pick(self._feed.board, symbols)[0]]
-        return self._feed.books.subscribe(
-            lambda book: not wanted or book.symbol in wanted,
-            first=[book for book in current if book is not None and book.bids],
-            keep_latest_by=lambda book: book.symbol,
+        return self._feed.beating(
+            self._feed.books.subscribe(
+                lambda book: not wanted or book.symbol in wanted,
+                first=[book for book in current if book is not None and book.bids],
+                keep_latest_by=lambda book: book.symbol,
+            )
         )
 
     async def clocks(self, symbol: str) -> list[MarketClock]:

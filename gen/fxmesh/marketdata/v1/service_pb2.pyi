@@ -267,7 +267,9 @@ Global___SubscribeQuotesResponse: _TypeAlias = SubscribeQuotesResponse  # noqa: 
 
 @_typing.final
 class Heartbeat(_message.Message):
-    """Says that the stream lives although nothing changes."""
+    """Says that the stream lives although nothing changes. None comes while the feed is held up: while prices are there
+    that cannot be handed on, since the bus does not take them.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
