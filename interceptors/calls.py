@@ -66,7 +66,7 @@ class ServerCall:
         self.waited_for: Deadline | None = None
         """The deadline as the handler's context has it."""
         self.task = task
-        """What is cancelled when it must end; None where nothing is, as while it is answered."""
+        """What is cancelled when it must end; None where nothing is: while it is answered, and after."""
         self.ending: FxError | None = None
         """What its caller shall be told when we end it of our own accord."""
         self.ended = False

@@ -205,6 +205,7 @@ async def run(
     except Exception as failure:  # noqa: BLE001 the one place that answers for whatever a handler let escape
         await _report(call, failure)
     finally:
+        call.task = None
         for leave in plan.leaves[taken]:
             leave(call)
 

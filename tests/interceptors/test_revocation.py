@@ -332,3 +332,14 @@ async def test_a_first_answer_that_is_never_sent_does_not_keep_its_call() -> Non
 
 async def test_a_call_whose_caller_gave_up_meanwhile_is_not_answered() -> None:
     assert (await _ended(lambda _, task: task.cancel())).failure() is None
+
+
+async def test_what_serves_a_call_is_left_alone_once_the_call_is_over() -> None:
+    served: list[ServerCall] = []
+
+    async def answer(call: ServerCall, _: Any) -> None:
+        served.append(call)
+
+    await run(compile_plan(SERVER_ORDER, {}, SPREAD), answer, None, None, MemoryContext(None, (), None))
+    served[0].end(_error("LATE"))
+    await asyncio.sleep(0)  # where a task that was cancelled would learn of it
