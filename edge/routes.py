@@ -12,11 +12,14 @@ from google.protobuf import descriptor_pool
 
 from edge.filters import TRANSCODER, TRANSCODER_TYPE, UNCHECKED, checked, transcoder
 from edge.rest import RestForm, RestForms
+from edge.retries import retry_policy
 from edge.settings import EdgeSettings
 from edge.typed import Json, of_type, seconds
 from edge.upstreams import priority_cluster
 from services.runtime.limits import CANCELS
 from services.runtime.policy import BUILT_IN, MethodPolicy, ServicePolicy, method_policy
+
+_NEVER: Json = {}
 
 
 def virtual_host(services: tuple[ServicePolicy, ...], settings: EdgeSettings) -> Json:
@@ -37,16 +40,20 @@ def virtual_host(services: tuple[ServicePolicy, ...], settings: EdgeSettings) ->
 
 def _to(service: ServicePolicy, policy: MethodPolicy, settings: EdgeSettings) -> Json:
     urgent = policy.bulkhead == CANCELS and service.name in settings.priority_upstreams
-    return _route(policy, priority_cluster(service.name) if urgent else service.name)
+    cluster = priority_cluster(service.name) if urgent else service.name
+    return _route(policy, cluster, retry_policy(policy, settings.upstreams[service.name]))
 
 
-def _route(policy: MethodPolicy, cluster: str) -> Json:
-    """The route of one method. The policy's deadline is what a call gets, and the most it may ask for."""
+def _route(policy: MethodPolicy, cluster: str, retried: Json = _NEVER) -> Json:
+    """The route of one method; `retried`: how its calls are repeated. The policy's deadline is what a call
+    gets, and the most it may ask for.
+    """
     deadline = policy.default_deadline_s
     return {
         "match": {"path": policy.path},
         "route": {
             "cluster": cluster,
+            **retried,
             "timeout": "0s",  # grpc-timeout rules
             "max_stream_duration": {
                 "max_stream_duration": seconds(deadline),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,6 +19,15 @@ class Address:
     def json(self) -> Json:
         """As Envoy has it."""
         return {"socket_address": {"address": self.host, "port_value": self.port}}
+
+
+def is_ip(host: str) -> bool:
+    """Whether it is an address already, and no name to be resolved."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,8 @@ gate.
 
 from __future__ import annotations
 
-import ipaddress
-
-from edge.settings import Address
+from edge.retries import outlier_detection, retry_budget, several
+from edge.settings import Address, is_ip
 from edge.typed import Json, of_type, seconds
 from services.runtime.statuses import LIVENESS
 
@@ -16,6 +15,7 @@ _GATE_CONNECTIONS = 64
 """Each is a thread of the gate, which checks one request at a time anyway: more calls wait for their turn,
 but cancels, which have as many to themselves.
 """
+_NEVER: Json = {"max_retries": 0}
 _IDLE_S, _GATE_IDLE_S = 60.0, 5.0
 """After so long without a call a connection is closed; those to the gate soon, since each holds a thread."""
 
@@ -26,7 +26,7 @@ def _health(addresses: tuple[Address, ...]) -> Json:
     answer: it is left out within six seconds of the last word of a frozen process, so that a caller learns at
     once that nobody is there, and is not condemned for being busy. One behind a name is Kubernetes' to watch.
     """
-    if len(addresses) == 1 and not _is_ip(addresses[0].host):
+    if len(addresses) == 1 and several(addresses):
         return {}
     alone = len(addresses) == 1
     check = {
@@ -52,11 +52,22 @@ def priority_cluster(name: str) -> str:
 
 def service_cluster(name: str, addresses: tuple[Address, ...], transport: Json | None) -> Json:
     """A service at the addresses of its instances."""
-    return cluster(name, *addresses, transport=transport) | _health(addresses)
+    retried = retry_budget(addresses)
+    return (
+        cluster(name, *addresses, transport=transport, retried=retried)
+        | _health(addresses)
+        | outlier_detection(addresses)
+    )
 
 
-def cluster(name: str, *addresses: Address, threaded: bool = False, transport: Json | None = None) -> Json:
-    """A service, or the gate, at its addresses. No retries: the caller knows whether a repetition is safe.
+def cluster(
+    name: str,
+    *addresses: Address,
+    threaded: bool = False,
+    transport: Json | None = None,
+    retried: Json = _NEVER,
+) -> Json:
+    """A service, or the gate, at its addresses. `retried`: how many of its calls may be repeated at once.
 
     `threaded`: it speaks HTTP/1.1 and each connection holds a thread of it; else HTTP/2.
     """
@@ -73,7 +84,7 @@ def cluster(name: str, *addresses: Address, threaded: bool = False, transport: J
     }
     return (transport or {}) | {
         "name": name,
-        "type": "STATIC" if all(_is_ip(each.host) for each in addresses) else "STRICT_DNS",
+        "type": "STATIC" if all(is_ip(each.host) for each in addresses) else "STRICT_DNS",
         "connect_timeout": "1s",
         "load_assignment": {
             "cluster_name": name,
@@ -85,7 +96,7 @@ def cluster(name: str, *addresses: Address, threaded: bool = False, transport: J
                     "max_connections": connections,
                     "max_pending_requests": _AT_ONCE,
                     "max_requests": _AT_ONCE,
-                    "max_retries": 0,
+                    **retried,
                 }
             ]
         },
@@ -95,11 +106,3 @@ def cluster(name: str, *addresses: Address, threaded: bool = False, transport: J
             )
         },
     }
-
-
-def _is_ip(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

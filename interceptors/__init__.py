@@ -15,7 +15,7 @@ Server, outermost first (`plan.SERVER_ORDER`)
     deadline        before anything that may wait
     drain           knows who is in hand when the server goes down, and refuses the others
     admission       before any work is spent on a call that would come too late
-    authentication  who calls
+    authentication  who calls; ends their streams when that no longer holds (`revocation.py`)
     authorization   whether they may; both before any work is spent on the call
     rate_limit      needs the principal
     faults          drills only: hits calls that are allowed, while they hold no slot

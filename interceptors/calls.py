@@ -11,6 +11,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from interceptors.endpoints import Endpoint
+from services.errors import FxError
 from services.runtime.context import Deadline
 from services.runtime.identity import ANONYMOUS, Principal
 from services.runtime.policy import MethodPolicy
@@ -19,6 +20,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Metadata: TypeAlias = Iterable[tuple[str, str | bytes]]
 
 _FOR_EVER_S = float("inf")
+_BEGUN_S = 1.0
+"""How long a call that is to end waits for its first answer to be sent."""
 _OK = grpc.StatusCode.OK
 
 
@@ -26,15 +29,16 @@ class ServerCall:
     """A call being served. `deadline` is on `time.monotonic()`; `code` is final when the hooks leave."""
 
     __slots__ = (
+        "beginning",
         "code",
         "context",
         "correlation_id",
         "deadline",
-        "expired",
+        "ended",
+        "ending",
         "metadata",
         "method",
         "principal",
-        "shutting_down",
         "span",
         "started",
         "task",
@@ -62,19 +66,36 @@ class ServerCall:
         self.waited_for: Deadline | None = None
         """The deadline as the handler's context has it."""
         self.task = task
-        """What is cancelled when it must end; None where nothing is, as while it is answered."""
-        self.expired = False
-        """Set before it is."""
+        """What is cancelled when it must end; None where nothing is: while it is answered, and after."""
+        self.ending: FxError | None = None
+        """What its caller shall be told when we end it of our own accord."""
+        self.ended = False
+        """Whether we have cancelled it for that."""
+        self.beginning = False
+        """The first of several answers is on its way: gRPC takes no status until that is sent."""
         self.code = _OK
         self.span: Any = None
-        self.shutting_down = False
-        """Set before the server cancels it of its own accord."""
 
-    def expire(self) -> None:
-        """Its time has run out."""
-        if self.task is not None:
-            self.expired = True
-            self.task.cancel()
+    def end(self, error: FxError) -> None:
+        """Cancel it and answer with `error`. Said again, it is cancelled again, and the first is answered.
+
+        A first answer on its way is waited for, but not for long: its caller may not be reading.
+        """
+        if self.ending is None:
+            self.ending = error
+        if self.beginning:
+            asyncio.get_running_loop().call_later(_BEGUN_S, self.cancel)
+        else:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Cancel what serves it."""
+        if self.task is None:
+            return
+        if self.ended:
+            self.task.uncancel()  # however often, it is one cancel: beside it the caller's own shows
+        self.ended = True
+        self.task.cancel()
 
 
 class ClientCall:

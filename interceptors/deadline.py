@@ -72,7 +72,7 @@ class _Watch:
         now = time.monotonic()
         for call in [call for call, at in self._ends.items() if at <= now]:
             del self._ends[call]
-            call.expire()
+            call.end(expired(call.method))
         if self._ends:
             self._look_at(min(self._ends.values()))
 

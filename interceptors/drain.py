@@ -46,16 +46,10 @@ class Drain:
         moment at the latest.
         """
         self._begun = True
-        self._end([call for call in self._in_hand if call.method.streams_answers])
+        _end([call for call in self._in_hand if call.method.streams_answers])
         await self._empty(grace_s)
-        self._end(list(self._in_hand))
+        _end(list(self._in_hand))
         await self._empty(_LAST_WORDS_S)
-
-    def _end(self, calls: list[ServerCall]) -> None:
-        for call in calls:
-            if call.task is not None:
-                call.shutting_down = True
-                call.task.cancel()
 
     async def _empty(self, limit_s: float) -> None:
         try:
@@ -65,6 +59,11 @@ class Drain:
                     await self._changed.wait()
         except TimeoutError:
             return
+
+
+def _end(calls: list[ServerCall]) -> None:
+    for call in calls:
+        call.end(going_down())
 
 
 def going_down() -> FxError:

@@ -1,7 +1,7 @@
 """Fault injection for drills: delays and refusals by rule, on calls that are allowed, before they begin.
 
     FXMESH_DRILLS=true
-    FXMESH_FAULTS='fxmesh.marketdata.v1.MarketDataService/GetQuotes delay=200ms abort=UNAVAILABLE percent=10'
+    FXMESH_FAULTS='fxmesh.marketdata.v1.MarketDataService/ListQuotes delay=200ms abort=UNAVAILABLE percent=10'
 
 Rules are separated by `;`. Each names a method (`package.Service/Method`), a service (`package.Service/*`) or
 everything (`*`), then what happens: `delay=` (ms or s), `abort=` (a status code) or both, to `percent=` of

@@ -21,7 +21,6 @@ from google.protobuf.message import Message
 
 from interceptors import deadline, errors, messages
 from interceptors.calls import Context, Metadata, ServerCall
-from interceptors.drain import going_down
 from interceptors.plan import SERVER_ORDER, Concerns, Plan, compile_plan
 from services.crash import crash_point
 from services.errors import FxError
@@ -115,26 +114,34 @@ class Registrar:
             await asyncio.sleep(self._settle_s)
 
     def _unary_stream(self, handler: Handler, receive: messages.Decoder) -> Work:
-        return lambda call, data: _write_answers(handler, receive(data), call.context)
+        return lambda call, data: _write_answers(handler, receive(data), call)
 
     def _stream_stream(self, handler: Handler) -> Work:
-        return lambda call, requests: _write_answers(handler, self._requests(requests), call.context)
+        return lambda call, requests: _write_answers(handler, self._requests(requests), call)
 
 
 def _unary_unary(handler: Handler, receive: messages.Decoder) -> Work:
     return lambda call, data: handler(receive(data), call.context)
 
 
-async def _write_answers(handler: Handler, request: Message | Any, context: Context) -> None:
+async def _write_answers(handler: Handler, request: Message | Any, call: ServerCall) -> None:
     """Run a streaming handler of either style: one that yields answers, or one that writes them itself."""
-    answers = handler(request, context)
+    write = call.context.write
+    answers = handler(request, call.context)
     if inspect.isawaitable(answers):
         await answers
         return
+    first = True
     try:
         async for answer in answers:
+            call.beginning = first
             try:
-                await context.write(answer)
+                await write(answer)
+                if first:
+                    first = call.beginning = False
+                    if call.ending is not None:  # which has waited for this
+                        call.cancel()
+                        await asyncio.sleep(0)
             except (asyncio.CancelledError, grpc.aio.InternalError):  # the second: a dead caller, see `run`
                 await _cancel(answers)
                 raise
@@ -198,20 +205,17 @@ async def run(
     except Exception as failure:  # noqa: BLE001 the one place that answers for whatever a handler let escape
         await _report(call, failure)
     finally:
+        call.task = None
         for leave in plan.leaves[taken]:
             leave(call)
 
 
 async def _cancelled(call: ServerCall, failure: BaseException) -> NoReturn:
-    """Answer a cancelled call where somebody still listens: the server's own end, an expiry, or a stray
-    cancel.
-    """
-    if call.shutting_down:
-        await _refuse(call, going_down())
+    """Answer a cancelled call where somebody still listens: one that we have ended, or a stray cancel."""
     task = asyncio.current_task()
     assert task is not None  # a call is always served in a task
-    if call.expired and not task.uncancel():
-        await _refuse(call, deadline.expired(call.method))
+    if call.ending is not None and call.ended and not task.uncancel():
+        await _refuse(call, call.ending)
     if call.deadline is not None and time.monotonic() >= call.deadline - _EARLIER_S:
         call.code = grpc.StatusCode.DEADLINE_EXCEEDED
         raise failure

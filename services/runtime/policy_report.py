@@ -132,11 +132,12 @@ class _Report:
     def _fault(self) -> Line:
         rule = next((each for each in self._faults if each.fits(self._policy)), None)
         if rule is None:
-            return Line("faults", "none", "FXMESH_FAULTS" if self._faults else f"{_MESH}: no drill is on")
+            said = "FXMESH_FAULTS: no rule fits" if self._faults else "FXMESH_DRILLS: no drill is on"
+            return Line("faults", "none", f"{said} in the settings of this shell")
         delayed = f"{rule.delay_s:g} s late" if rule.delay_s else ""
         failed = f"failed with {rule.abort}" if rule.abort else ""
         what = " and ".join(filter(None, (delayed, failed)))
-        return Line("faults", f"{rule.percent:g} % are {what}", f"FXMESH_FAULTS: {rule.target}")
+        return Line("faults", f"{rule.percent:g} % are {what}", f"FXMESH_FAULTS of this shell: {rule.target}")
 
     def _bulkhead(self) -> Iterator[Line]:
         group = self._policy.bulkhead

@@ -150,7 +150,7 @@ class RuntimeSettings(BaseSettings):
     drills: bool = False
     """Faults are injected as `faults` says. For drills: calls fail on purpose."""
     faults: str = ""
-    """Rules such as `fxmesh.marketdata.v1.MarketDataService/GetQuotes delay=200ms percent=10; …`."""
+    """Rules such as `fxmesh.marketdata.v1.MarketDataService/ListQuotes delay=200ms percent=10; …`."""
 
     @property
     def limits(self) -> Limits:

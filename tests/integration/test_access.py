@@ -18,6 +18,8 @@ from typing import Any
 import grpc
 import pytest
 import pytest_asyncio
+from fxmesh.marketdata.v1.service_pb2 import StreamQuotesRequest
+from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
 
 from edge.rest import RestForm, RestForms
 from interceptors.errors import to_fx_error
@@ -35,6 +37,7 @@ SERVICES = service_policies()
 METHODS = [method for service in SERVICES for method in method_policies(service.full_name)]
 NAMES = {service.full_name: service.name for service in SERVICES}
 FORMS = RestForms(SERVICES).all
+EURUSD = StreamQuotesRequest(symbol=["EURUSD"])
 BROKEN = b"\xff\xff\xff"  # a field number that cannot be, in any message
 LIMIT_S = 30.0
 AT_ONCE = 8
@@ -220,6 +223,27 @@ async def test_so_does_each_path_of_the_edge(live: LivePlatform, cast: Cast) -> 
     assert await wrong_cells(cells) == []
 
 
+def streams_begun(live: LivePlatform) -> float:
+    """Streams of quotes that were ever begun."""
+    return live.metric("market_data", "grpc_server_started_total", grpc_method="StreamQuotes")
+
+
+async def all_begun(live: LivePlatform, count: float) -> bool:
+    return streams_begun(live) >= count
+
+
+async def end_of(stream: Any) -> str:
+    """The reason why it ended."""
+    try:
+        async with asyncio.timeout(LIMIT_S):
+            async for _ in stream:
+                pass
+    except grpc.aio.AioRpcError as failure:
+        error = to_fx_error(failure, "")
+        return error.reason if error.kind.name == "UNAUTHENTICATED" else str(failure)
+    return "ENDED"
+
+
 @pytest.mark.asyncio(loop_scope="module")
 async def test_a_revocation_reaches_every_service_and_the_edge(live: LivePlatform, cast: Cast) -> None:
     asked = {NAMES[method.service]: method for method in METHODS if method.shape is Shape.UNARY}
@@ -233,9 +257,14 @@ async def test_a_revocation_reaches_every_service_and_the_edge(live: LivePlatfor
             return set(said) == {reason}
 
         await eventually(lambda: all_say("MALFORMED_REQUEST"))
+        open_already = streams_begun(live)
+        stubs = [MarketDataServiceStub(channels[name]) for name in ("market_data", "edge")]
+        streams = [asyncio.ensure_future(end_of(stub.StreamQuotes(EURUSD))) for stub in stubs]
+        await eventually(partial(all_begun, live, open_already + len(streams)))
         began = time.monotonic()
         await keys.revoke("short-lived")
         await eventually(lambda: all_say("CREDENTIALS_REVOKED"))
+        assert await asyncio.gather(*streams) == ["CREDENTIALS_REVOKED"] * len(streams)
         assert time.monotonic() - began < REACHES_ALL_S + SLOW_MACHINE_S
         await asyncio.gather(*(channel.close() for channel in channels.values()))
 

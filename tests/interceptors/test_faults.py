@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import re
 import time
+from pathlib import Path
 
 import pytest
 import structlog
 from prometheus_client import CollectorRegistry
 
+from interceptors import faults
 from interceptors.faults import Faults, Rule, parse
 from interceptors.plan import Place
 from interceptors.standard import server_concerns
@@ -16,6 +20,7 @@ from services.errors import FxError, Kind
 from services.runtime.fatal import FatalError
 from services.runtime.ids import CountedIds
 from services.runtime.policy import method_policy
+from services.runtime.settings import RuntimeSettings
 from tests.fakes.echo.service import Request
 from tests.interceptors.conftest import Echo, Serve
 from tests.interceptors.test_cancel import CALLS
@@ -26,6 +31,13 @@ TRADING = "fxmesh.trading.v1.TradingService"
 def injected(echo: Echo, kind: str, method: str = "Unary") -> float | None:
     labels = {"kind": kind, "grpc_service": "echo.v1.EchoService", "grpc_method": method}
     return echo.server_metrics.get_sample_value("fxmesh_faults_injected_total", labels)
+
+
+def test_the_examples_of_the_documentation_are_rules() -> None:
+    settings = Path(inspect.getfile(RuntimeSettings)).read_text(encoding="utf-8")
+    for text in (str(faults.__doc__), settings):
+        (example,) = re.findall(r"fxmesh\.marketdata\S+ delay=[^;'`]*", text)
+        assert len(parse(example)) == 1
 
 
 def test_rules_are_read_as_they_are_written() -> None:

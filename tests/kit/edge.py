@@ -100,6 +100,11 @@ class Envoy:
                 assert self._process.poll() is None, self.log
                 await asyncio.sleep(0.02)
 
+    async def stat(self, name: str) -> int:
+        """One of its own figures."""
+        answer = await asyncio.to_thread(ask, self._admin, "GET", f"/stats?format=json&filter=^{name}$")
+        return int(answer.json["stats"][0]["value"])
+
     def close(self) -> None:
         if self._process is not None:
             self._process.kill()
@@ -126,32 +131,34 @@ class Alive(grpc.GenericRpcHandler):
 
 
 class Edge:
-    """Between `start` and `close`. `upstreams`: port by service name; nobody answers for the others.
+    """Between `start` and `close`. `upstreams`: port, or those of several instances, by service name;
+    nobody answers for the others.
     `priority`: priority port by service name. `gate` decides; without one, as the contracts say.
     """
 
     def __init__(
         self,
         folder: Path,
-        upstreams: Mapping[str, int],
+        upstreams: Mapping[str, int | tuple[int, ...]],
         priority: Mapping[str, int] = MappingProxyType({}),
         gate: Gate | None = None,
     ) -> None:
         services = service_policies()
         self.port, nobody = free_port(), free_port()
-        ports = {service.name: upstreams.get(service.name, nobody) for service in services}
+        given = {service.name: upstreams.get(service.name, nobody) for service in services}
+        ports = {name: each if isinstance(each, tuple) else (each,) for name, each in given.items()}
         metrics = CollectorRegistry()
         self._built_in = BuiltIn(
             HOST,
             0,
             server_concerns(CountedIds("gate"), metrics),
-            {service.full_name: f"{HOST}:{ports[service.name]}" for service in services},
+            {service.full_name: f"{HOST}:{ports[service.name][0]}" for service in services},
         )
         self.door = Door(HOST, 0, gate or Gate(RestForms(services)), metrics)
         settings = EdgeSettings(
             Address(HOST, self.port),
             Address(HOST, free_port()),
-            {name: (Address(HOST, port),) for name, port in ports.items()},
+            {name: tuple(Address(HOST, each) for each in those) for name, those in ports.items()},
             Address(HOST, self.door.port),
             Address(HOST, self._built_in.port),
             str(folder / "contracts.binpb"),
@@ -179,6 +186,10 @@ class Edge:
     ) -> Answer:
         """As `ask`, off the event loop."""
         return await asyncio.to_thread(ask, self.port, verb, target, content, headers)
+
+    async def stat(self, name: str) -> int:
+        """One of Envoy's own figures."""
+        return await self._envoy.stat(name)
 
     async def close(self) -> None:
         self._envoy.close()

@@ -16,6 +16,10 @@ from services.cli.output import CliError, ExitCode
 if TYPE_CHECKING:
     from services.runtime.policy import MethodPolicy
 
+_WHOSE = (
+    "Settings are those of this shell. What runs may have been started with others; a drill that is on\n"
+    "shows as `fxmesh_fault_rules` at /metrics of each service."
+)
 MethodArgument = Annotated[
     str,
     typer.Argument(metavar="METHOD", help="As fxmesh.trading.v1.TradingService/PlaceOrder, or PlaceOrder."),
@@ -64,7 +68,7 @@ def show(method: MethodArgument, json: JsonOption = False) -> None:
     except FatalError as unknown:
         raise _unknown("UNKNOWN_METHOD", str(unknown)) from None
     try:
-        # As a process started from this shell would have them.
+        # As a process started from this shell would have them; of what runs nobody is asked.
         runtime = settings.load(settings.RuntimeSettings)
         drill = runtime.faults if runtime.drills else ""
         lines = policy_report.report(found, runtime.limits, drill)
@@ -79,6 +83,7 @@ def show(method: MethodArgument, json: JsonOption = False) -> None:
     print(found.path[1:])
     rows = [(each.concern, each.applies, each.source) for each in lines]
     print(output.text_table(("CONCERN", "APPLIES", "FROM"), rows))
+    print(f"\n{_WHOSE}")
 
 
 def list_(service: ServiceArgument = "", json: JsonOption = False) -> None:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter, OrderedDict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from services.errors import FxError
-from services.runtime.identity.keys import PREFIX, KeyRecord, Secret, taken_apart
+from services.runtime.identity.keys import PREFIX, Secret, taken_apart
 from services.runtime.identity.principal import Principal, PrincipalKind
+from services.runtime.identity.proof import Proof, holds_until
 from services.runtime.identity.rights import Rights
 from services.runtime.identity.snapshot import Snapshot
 from services.runtime.identity.tokens import TokenVerifier, refused
@@ -25,7 +26,6 @@ CACHED, PASSED = "CACHED", "PASSED"
 """Outcomes beside the reasons of refusals."""
 _KEPT = 4096
 _LONGEST = 8192
-_NEVER = float("inf")
 _CERTIFICATE = "spiffe://fxmesh/"
 _NOBODY = Secret("", "0" * 64, 0.0)
 
@@ -35,8 +35,8 @@ class _State:
     """One object, replaced whole: a decision under way in another thread ends up with what it was made by."""
 
     known: Snapshot
-    decided: OrderedDict[str | bytes, tuple[Principal, float]] = field(default_factory=OrderedDict)
-    """Who it is and until when, in nanoseconds since 1970."""
+    decided: OrderedDict[str | bytes, tuple[Proof, float]] = field(default_factory=OrderedDict)
+    """What is proved and until when, in nanoseconds since 1970."""
 
 
 class Authenticator:
@@ -48,6 +48,7 @@ class Authenticator:
         self._clock = clock
         self._state = _State(Snapshot())
         self.outcomes: Counter[str] = Counter()
+        self._changed: list[Callable[[], None]] = []
 
     @property
     def known(self) -> Snapshot:
@@ -57,13 +58,28 @@ class Authenticator:
     def follow(self, known: Snapshot) -> None:
         """Decide by these from now on."""
         self._state = _State(known)
+        for changed in self._changed:
+            changed()
+
+    def on_change(self, listener: Callable[[], None]) -> None:
+        """Call `listener` whenever keys or revocations have changed."""
+        self._changed.append(listener)
 
     def forget(self) -> None:
         """Check every token anew: signing keys have changed."""
         self._state = _State(self._state.known)
 
     def principal(self, authorization: str | bytes | None) -> Principal:
-        """Who an `authorization` header stands for. Raises FxError, without what the header says."""
+        """Who an `authorization` header stands for. Raises what `proof` does."""
+        return self.proof(authorization).principal
+
+    def left_s(self, proof: Proof) -> float:
+        """How long what was proved holds; infinite where no key ends it. Raises FxError once it is over."""
+        now = self._now()
+        return holds_until(proof, self._state.known, now) - now
+
+    def proof(self, authorization: str | bytes | None) -> Proof:
+        """What an `authorization` header proves. Raises FxError, without what the header says."""
         state = self._state
         kept_by: str | bytes = authorization if isinstance(authorization, str) else _digest(authorization)
         decided = state.decided.get(kept_by)
@@ -74,22 +90,24 @@ class Authenticator:
             self.outcomes[CACHED] += 1
             return decided[0]
         try:
-            principal, until = self._decide(state.known, _encoded(authorization))
+            proof, until = self._decide(state.known, _encoded(authorization))
         except FxError as error:
             self.outcomes[error.reason] += 1
             raise
         self.outcomes[PASSED] += 1
-        self._keep(state, kept_by, principal, until)
-        return principal
+        self._keep(state, kept_by, proof, until)
+        return proof
 
-    def of_certificate(self, names: Iterable[str]) -> Principal | None:
-        """The service that a verified peer certificate names; None where it names none."""
+    def of_certificate(self, names: Iterable[str]) -> Proof | None:
+        """That of the service which a verified peer certificate names; None where it names none."""
         principal = principal_of_certificate(names, self._rights)
-        if principal is not None and principal.name in self._state.known.denied_services:
-            raise refused("CREDENTIALS_REVOKED", f"calls of {principal.name} are refused")
-        return principal
+        if principal is None:
+            return None
+        proof = Proof(principal)
+        holds_until(proof, self._state.known, self._now())
+        return proof
 
-    def _decide(self, known: Snapshot, given: bytes) -> tuple[Principal, float]:
+    def _decide(self, known: Snapshot, given: bytes) -> tuple[Proof, float]:
         if not given:
             raise refused(
                 "CREDENTIALS_MISSING", "no credentials came with the call: send `authorization: Bearer KEY`"
@@ -102,33 +120,23 @@ class Authenticator:
             return self._by_key(known, credentials)
         return self._by_token(known, credentials)
 
-    def _by_key(self, known: Snapshot, credentials: str) -> tuple[Principal, float]:
+    def _by_key(self, known: Snapshot, credentials: str) -> tuple[Proof, float]:
         key_id, given = taken_apart(credentials)
-        found: tuple[KeyRecord | None, Secret] = known.by_secret.get(key_id, (None, _NOBODY))
-        key, secret = found
+        key, secret = known.by_secret.get(key_id, (None, _NOBODY))
         if not secret.proves(given) or key is None:
             raise refused("KEY_INVALID", "there is no such API key")
-        if key.revoked_at is not None:
-            raise refused("CREDENTIALS_REVOKED", f"the API key {key.name} has been revoked")
-        expiry = key.expiry(secret)
-        if expiry is not None and expiry <= self._now():
-            raise refused(
-                "KEY_EXPIRED", f"the API key {key.name} has expired, or was replaced by a newer one"
-            )
         principal = Principal(key.name, PrincipalKind.KEY, self._rights.held(key.scopes))
-        return principal, _NEVER if expiry is None else expiry
+        proof = Proof(principal, key_id=key_id)
+        return proof, holds_until(proof, known, self._now())
 
-    def _by_token(self, known: Snapshot, credentials: str) -> tuple[Principal, float]:
+    def _by_token(self, known: Snapshot, credentials: str) -> tuple[Proof, float]:
         verified = self._tokens.verify(credentials)
-        service = verified.principal.kind is PrincipalKind.SERVICE
-        if verified.token_id in known.denied_tokens or (
-            service and verified.principal.name in known.denied_services
-        ):
-            raise refused("CREDENTIALS_REVOKED", f"the token of {verified.principal.label} has been revoked")
-        return verified.principal, verified.expires_at
+        proof = Proof(verified.principal, token_id=verified.token_id)
+        holds_until(proof, known, self._now())
+        return proof, verified.expires_at
 
-    def _keep(self, state: _State, kept_by: str | bytes, principal: Principal, until: float) -> None:
-        state.decided[kept_by] = (principal, until * 1e9)
+    def _keep(self, state: _State, kept_by: str | bytes, proof: Proof, until: float) -> None:
+        state.decided[kept_by] = (proof, until * 1e9)
         while len(state.decided) > _KEPT:
             with suppress(KeyError):  # another thread has just made room
                 state.decided.popitem(last=False)

@@ -68,7 +68,7 @@ def test_each_concern_says_what_applies_and_where_that_comes_from(
     assert shown["request size"] == ("at most 256 KiB", "default of the mesh")
     assert shown["trace"] == ("every call begins one", f"{option}.traced")
     assert shown["cache"] == ("never cached", "default of the mesh")
-    assert shown["faults"] == ("none", "default of the mesh: no drill is on")
+    assert shown["faults"] == ("none", "FXMESH_DRILLS: no drill is on in the settings of this shell")
     assert shown["REST form"] == ("POST /api/v1/trading/orders", f"{TRADING_PROTO}: (google.api.http)")
 
 
@@ -127,8 +127,19 @@ def test_settings_of_the_shell_are_shown_as_what_they_are(
     assert shown["admission"] == ("never shed", "FXMESH_ADMISSION")
     assert shown["faults"] == (
         "5 % are 0.02 s late and failed with UNAVAILABLE",
-        f"FXMESH_FAULTS: {PLACE}",
+        f"FXMESH_FAULTS of this shell: {PLACE}",
     )
+    other = concerns(monkeypatch, capsys, "ListAccounts")
+    assert other["faults"] == ("none", "FXMESH_FAULTS: no rule fits in the settings of this shell")
+
+
+def test_it_says_that_it_speaks_of_this_shell_and_where_a_running_drill_shows(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, "show", PLACE) == 0
+    shown = capsys.readouterr().out
+    assert "Settings are those of this shell." in shown
+    assert "`fxmesh_fault_rules`" in shown
 
 
 def test_wrong_settings_are_said_in_a_sentence(
