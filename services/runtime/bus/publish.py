@@ -209,9 +209,10 @@ class Publisher:
                 self._lane = _Lane(session)
                 await self._lane.open()
             if not self._streams_made:
+                known = self._link.known
                 for stream in self._streams:
-                    await ensure_stream(session.jetstream, stream, session.replicas)
-                await ensure_dead_letters(session.jetstream, session.replicas)
+                    await ensure_stream(session.jetstream, stream, session.replicas, known)
+                await ensure_dead_letters(session.jetstream, session.replicas, known)
                 self._streams_made = True
             return self._lane
 
