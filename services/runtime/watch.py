@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
-from services.runtime.health import Health
+from services.runtime.health import Health, tell
 from services.runtime.identity.authenticator import Authenticator
 from services.runtime.mesh import Dependency
 from services.runtime.policy import ServicePolicy, service_policy
@@ -14,8 +14,6 @@ from services.runtime.ports import Registry
 
 _EVERY_S = 5.0
 _CHECK_TIMEOUT_S = 5.0
-_STANDING_EVERY_S = 1.0
-_STANDING = "own identity"
 
 
 async def check_dependency(dependency: Dependency, health: Health) -> None:
@@ -56,13 +54,29 @@ async def watch_standing(service: str, authenticator: Authenticator, health: Hea
     """Tell until cancelled whether the identity of this process, by folder name, is revoked: it goes on
     serving and none of its calls is taken, which would else show as failures of all that needs a peer.
     """
-    revoked = False
-    while True:
-        was, revoked = revoked, service in authenticator.known.denied_services
-        if revoked and not was:
-            health.starting(_STANDING, required=False)
-            remedy = f"take it back with `fxmesh keys allow --service {service}`"
-            health.down(_STANDING, f"revoked: peers refuse its calls; {remedy}")
-        elif was and not revoked:
-            health.up(_STANDING)
-        await asyncio.sleep(_STANDING_EVERY_S)
+
+    def trouble() -> str:
+        if service not in authenticator.known.denied_services:
+            return ""
+        remedy = f"take it back with `fxmesh keys allow --service {service}`"
+        return f"revoked: peers refuse its calls; {remedy}"
+
+    await tell(health, "own identity", trouble)
+
+
+async def watch_revocations(authenticator: Authenticator, health: Health) -> None:
+    """Tell until cancelled of refusals that NATS has lost: they hold here, and not in processes to come."""
+
+    def trouble() -> str:
+        lost = sorted(
+            f"--service {each.service}" if each.service else f"--token {each.token_id}"
+            for each in authenticator.known.lost
+        )
+        if not lost:
+            return ""
+        return (
+            "NATS has lost what was revoked; refused here still, but not by a process that starts now: "
+            f"say `fxmesh keys revoke` again, or `fxmesh keys allow`, with {', '.join(lost)}"
+        )
+
+    await tell(health, "revocations", trouble)
