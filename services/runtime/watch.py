@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import asyncio
 
+from services.errors import FxError
 from services.runtime.health import Health, tell
 from services.runtime.identity.authenticator import Authenticator
 from services.runtime.mesh import Dependency
@@ -17,12 +18,16 @@ _CHECK_TIMEOUT_S = 5.0
 
 
 async def check_dependency(dependency: Dependency, health: Health) -> None:
-    """Run one check and set the dependency's state. What it raises becomes the detail, by type and text."""
+    """Run one check and set the dependency's state. What it raises becomes the detail: the sentence of an
+    FxError, of others type and text.
+    """
     try:
         async with asyncio.timeout(_CHECK_TIMEOUT_S):
             await dependency.check()
     except TimeoutError:
         health.down(dependency.name, f"no answer within {_CHECK_TIMEOUT_S:g} s")
+    except FxError as failure:
+        health.down(dependency.name, failure.detail)
     except Exception as failure:  # noqa: BLE001 any failure of a check means the same
         health.down(dependency.name, f"{type(failure).__name__}: {failure}")
     else:

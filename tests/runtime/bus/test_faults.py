@@ -12,8 +12,9 @@ import pytest
 from fxmesh.marketdata.v1.events_pb2 import PriceTickReceived
 from fxmesh.trading.v1.events_pb2 import OrderPlaced
 
+from services.errors import FxError
 from services.runtime.fatal import FatalError
-from services.runtime.health import Health
+from services.runtime.health import Health, State
 from services.runtime.ports import Delivery, Subscription
 from tests.kit.buses import Collector, process
 from tests.kit.events import order, ticks
@@ -119,6 +120,48 @@ async def test_a_stream_deleted_again_and_again_under_many_takes_new_events_and_
         own_nats.start()
         session = await publisher.link.session(after=1)
         assert (await session.jetstream.stream_info("TRADING_MONEY")).state.messages == len(sent)
+
+
+async def test_a_stream_that_stores_nothing_is_named_and_made_anew_once_it_is_deleted(
+    own_nats: NatsServer,
+) -> None:
+    got, health = Collector(), Health()
+    async with process(own_nats, "data_pipeline", patience_s=1.0) as running:
+        await running.bus.subscribe(Subscription((OrderPlaced,), got))
+        watching = asyncio.create_task(running.bus.watch(health))
+        await running.bus.publish(order(1))
+        own_nats.spoil("TRADING_MONEY")
+        with pytest.raises(FxError, match=r"not acknowledged.*stream TRADING_MONEY and stores nothing"):
+            # more than the file has room for that the server has open
+            await running.bus.publish_many([large(number) for number in range(2, 32)])
+        await until(lambda: "restart nats-server or delete" in trouble(health))
+        await (await running.link.session()).jetstream.delete_stream("TRADING_MONEY")
+        again = order(1000)
+
+        async def published() -> bool:
+            try:
+                await running.bus.publish(again)
+            except FxError:
+                return False
+            return True
+
+        await until_async(published, expected=True)
+        await until(lambda: again in got.events and not trouble(health))
+        watching.cancel()
+
+
+def large(number: int) -> OrderPlaced:
+    """An order with a long story."""
+    placed = order(number)
+    placed.order.reason_detail = "x" * 1_000_000
+    return placed
+
+
+def trouble(health: Health) -> str:
+    """What it says of streams that do not store."""
+    return "".join(
+        each.detail for each in health.dependencies() if each.name == "streams" and each.state is not State.UP
+    )
 
 
 def named(got: Collector, sent: Sequence[OrderPlaced]) -> bool:
