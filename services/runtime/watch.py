@@ -79,9 +79,10 @@ async def watch_revocations(authenticator: Authenticator, health: Health) -> Non
         )
         if not lost:
             return ""
+        again = ", ".join(f"`fxmesh keys revoke {each}`" for each in lost)
         return (
-            "NATS has lost what was revoked; refused here still, but not by a process that starts now: "
-            f"say `fxmesh keys revoke` again, or `fxmesh keys allow`, with {', '.join(lost)}"
+            "NATS has lost what was revoked, which a process that starts now will not refuse: "
+            f"say again {again}, or take it back with `fxmesh keys allow`"
         )
 
     await tell(health, "revocations", trouble)

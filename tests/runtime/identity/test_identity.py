@@ -129,7 +129,8 @@ async def test_a_process_tells_of_revocations_that_nats_has_lost(
     await until(lambda: health.status is Status.DEGRADED)
     (told,) = health.dependencies()
     assert (told.name, told.state) == ("revocations", State.DOWN)
-    assert f"--service market_data, --token {'t' * 32}" in told.detail
+    assert "`fxmesh keys revoke --service market_data`" in told.detail
+    assert f"`fxmesh keys revoke --token {'t' * 32}`" in told.detail
     authenticator.follow(of([], [Denial(service="market_data")]))
     await until(lambda: health.status is Status.SERVING)
     watching.cancel()
