@@ -5,7 +5,6 @@ Each change is one write that holds only if nobody wrote meanwhile, so two peopl
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -20,7 +19,7 @@ from nats.js.kv import KeyValue
 from services.cli.output import CliError, ExitCode
 from services.runtime.identity import bucket
 from services.runtime.identity.keys import KeyRecord, new_secret
-from services.runtime.identity.snapshot import DENIALS, KEYS, Denial, Snapshot, snapshot
+from services.runtime.identity.snapshot import KEYS, Denial, Snapshot, snapshot
 from services.runtime.settings import without_credentials
 
 _CONNECT_S = 5
@@ -81,16 +80,20 @@ class KeyStore:
 
     async def deny(self, denial: Denial) -> None:
         """Refuse a token by its id, or all tokens of a service."""
-        await self._entries.put(_entry(denial), denial.to_json())
+        await self._entries.put(denial.entry, denial.to_json())
 
     async def allow(self, denial: Denial) -> bool:
-        """Take a denial back; False where there was none."""
+        """Take a denial back; False where there was none. That is written all the same: processes may keep
+        one that NATS has lost.
+        """
         try:
-            await self._entries.get(_entry(denial))
+            await self._entries.get(denial.entry)
         except KeyNotFoundError:
-            return False
-        await self._entries.delete(_entry(denial))
-        return True
+            there_was = False
+        else:
+            there_was = True
+        await self._entries.delete(denial.entry)
+        return there_was
 
     async def _read(self, name: str) -> tuple[KeyRecord, int]:
         try:
@@ -149,9 +152,3 @@ async def opened(url: str, options: dict[str, Any]) -> AsyncIterator[KeyStore]:
         if client is not None:
             with suppress(errors.Error, OSError, TimeoutError):
                 await client.close()
-
-
-def _entry(denial: Denial) -> str:
-    """Its name in the bucket: subjects hold characters that names there may not."""
-    what = f"token {denial.token_id}" if denial.token_id else f"service {denial.service}"
-    return f"{DENIALS}.{hashlib.sha256(what.encode()).hexdigest()[:32]}"

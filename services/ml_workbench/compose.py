@@ -39,7 +39,10 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     return Service(
         servicer=WorkbenchServicer(training, registry, serving),
         add_to_server=add_WorkbenchServiceServicer_to_server,
-        dependencies=[Dependency("store", database.check)],
+        dependencies=[
+            Dependency("store", database.check),
+            Dependency("outbox", relay.check, required=False),
+        ],
         start=training.recover,
         subscriptions=subscriptions(),
         background=[training.run, relay.run],

@@ -6,9 +6,12 @@ Readiness rests on what the process owns (store, bus, identity), never on a peer
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+
+TELL_EVERY_S = 1.0
 
 
 class State(Enum):
@@ -112,3 +115,20 @@ class Health:
     def _notify(self) -> None:
         for listener in self._listeners:
             listener(self.status)
+
+
+async def tell(health: Health, name: str, trouble: Callable[[], str]) -> None:
+    """Keep `name` true until cancelled: down with what `trouble` says and up again when it says nothing more.
+    Not required, and not shown before there has been trouble.
+    """
+    told = ""
+    while True:
+        now = trouble()
+        if now and not told:
+            health.starting(name, now, required=False)
+        if now:
+            health.down(name, now)
+        elif told:
+            health.up(name)
+        told = now
+        await asyncio.sleep(TELL_EVERY_S)

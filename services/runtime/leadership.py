@@ -126,7 +126,9 @@ class NatsLeadership(HeldLease):
             config = api.KeyValueConfig(
                 bucket=BUCKET, history=1, storage=api.StorageType.FILE, replicas=session.replicas
             )
+            await self._link.known.find(jetstream, f"KV_{BUCKET}")  # not made again while it is being deleted
             self._bucket = session.number, await jetstream.create_key_value(config)
+            self._link.known.see(f"KV_{BUCKET}")
         return self._bucket[1]
 
     async def _renew(self, bucket: KeyValue) -> None:

@@ -9,6 +9,7 @@ again: the stream knows the id.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from structlog.typing import FilteringBoundLogger
 
 from services.crash import crash_point
-from services.errors import FxError
+from services.errors import FxError, Kind
 from services.runtime import context
 from services.runtime.bus.events import message_class
 from services.runtime.ports import Bus
@@ -35,6 +36,9 @@ _FIRST_DELAY_S = 0.1
 _LONGEST_DELAY_S = 5.0
 _REMOVE_S = 0.1  # a removal is a commit: as many rows as possible share one
 _COUNT_S = 1.0  # a publish that waits for the bus can take half a minute, in which the backlog grows
+_STUCK_S = (
+    10.0  # an event is stored within milliseconds; a stream that was deleted is back after three seconds
+)
 _FULL = "STREAM_FULL"
 
 
@@ -173,8 +177,9 @@ class OutboxRelay:
         self._wake.set()  # rows of an earlier process
         self._empty = asyncio.Event()
         self._removable = asyncio.Event()
-        self._failing_since: float | None = None
         self._waiting = False
+        self._waiting_since: float | None = None
+        self._failure: FxError | None = None
         self._published = 0
         self._removed = 0
         self.backlog = 0
@@ -184,6 +189,8 @@ class OutboxRelay:
         if metrics is not None:
             name, what = "fxmesh_bus_outbox_backlog", "Events that wait to be published."
             Gauge(name, what, registry=metrics).set_function(lambda: self.backlog)
+            name, what = "fxmesh_bus_outbox_stuck_seconds", "For how long the bus has stored none of them."
+            Gauge(name, what, registry=metrics).set_function(lambda: self.stuck_s)
 
     def wake(self) -> None:
         """There are new rows."""
@@ -192,10 +199,18 @@ class OutboxRelay:
 
     @property
     def stuck_s(self) -> float:
-        """For how long publishing has failed; 0 while it works."""
-        if self._failing_since is None:
-            return 0.0
-        return asyncio.get_running_loop().time() - self._failing_since
+        """For how long the oldest row has been on its way to the bus; 0 when none is."""
+        since = self._waiting_since
+        return 0.0 if since is None else time.monotonic() - since
+
+    async def check(self) -> None:
+        """Raises FxError, with a sentence for a person, when events have waited for the bus for long."""
+        if self.stuck_s >= _STUCK_S:
+            why = "" if self._failure is None else f": {self._failure.detail}"
+            waited = f"the bus has stored none for {self.stuck_s:.0f} s{why}"
+            raise FxError(
+                Kind.UNAVAILABLE, "BUS_UNAVAILABLE", f"{self.backlog} events wait in the outbox; {waited}"
+            )
 
     async def settled(self) -> None:
         """Return once every row there is has been published."""
@@ -229,7 +244,6 @@ class OutboxRelay:
                 self._wake.set()
             else:
                 delay_s = _FIRST_DELAY_S
-                self._failing_since = None
 
     async def _count(self) -> None:
         while True:
@@ -283,15 +297,17 @@ class OutboxRelay:
         context.correlation_id.set(correlation_id)
         context.traceparent.set(traceparent)
         self._waiting = True
+        if self._waiting_since is None:
+            self._waiting_since = time.monotonic()
         try:
             await self._bus.publish_many(message_class(row.type).FromString(row.payload) for row in rows)
         finally:
             self._waiting = False
+        self._waiting_since = self._failure = None
         self._be_full(full=False)
 
     def _fail(self, failure: FxError) -> None:
-        if self._failing_since is None:
-            self._failing_since = asyncio.get_running_loop().time()
+        self._failure = failure
         self._be_full(full=failure.reason == _FULL)
         self._log.warning("outbox.not_published", error=str(failure), backlog=self.backlog)
 

@@ -45,7 +45,13 @@ from services.runtime.settings import RuntimeSettings
 from services.runtime.telemetry import Telemetry, begin
 from services.runtime.tls import certificates
 from services.runtime.traces import ContextTracer
-from services.runtime.watch import check_dependency, watch_dependency, watch_peers, watch_standing
+from services.runtime.watch import (
+    check_dependency,
+    watch_dependency,
+    watch_peers,
+    watch_revocations,
+    watch_standing,
+)
 
 if TYPE_CHECKING:
     from services.runtime.certificates import Certificates
@@ -202,6 +208,8 @@ class Process:
             self._keep_running(stack, "signing keys", grounds.identity.keys.watch)
             standing = partial(watch_standing, policy.name, grounds.identity.authenticator, grounds.health)
             self._keep_running(stack, "own identity", standing)
+            revocations = partial(watch_revocations, grounds.identity.authenticator, grounds.health)
+            self._keep_running(stack, "revocations", revocations)
         cache = Cache()
         await backbone.bus.observe(
             Observation(cache_events(policy), cache.hear, cache.turn_on, cache.turn_off)

@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import asyncio
 
-from services.runtime.health import Health
+from services.errors import FxError
+from services.runtime.health import Health, tell
 from services.runtime.identity.authenticator import Authenticator
 from services.runtime.mesh import Dependency
 from services.runtime.policy import ServicePolicy, service_policy
@@ -14,17 +15,19 @@ from services.runtime.ports import Registry
 
 _EVERY_S = 5.0
 _CHECK_TIMEOUT_S = 5.0
-_STANDING_EVERY_S = 1.0
-_STANDING = "own identity"
 
 
 async def check_dependency(dependency: Dependency, health: Health) -> None:
-    """Run one check and set the dependency's state. What it raises becomes the detail, by type and text."""
+    """Run one check and set the dependency's state. What it raises becomes the detail: the sentence of an
+    FxError, of others type and text.
+    """
     try:
         async with asyncio.timeout(_CHECK_TIMEOUT_S):
             await dependency.check()
     except TimeoutError:
         health.down(dependency.name, f"no answer within {_CHECK_TIMEOUT_S:g} s")
+    except FxError as failure:
+        health.down(dependency.name, failure.detail)
     except Exception as failure:  # noqa: BLE001 any failure of a check means the same
         health.down(dependency.name, f"{type(failure).__name__}: {failure}")
     else:
@@ -56,13 +59,30 @@ async def watch_standing(service: str, authenticator: Authenticator, health: Hea
     """Tell until cancelled whether the identity of this process, by folder name, is revoked: it goes on
     serving and none of its calls is taken, which would else show as failures of all that needs a peer.
     """
-    revoked = False
-    while True:
-        was, revoked = revoked, service in authenticator.known.denied_services
-        if revoked and not was:
-            health.starting(_STANDING, required=False)
-            remedy = f"take it back with `fxmesh keys allow --service {service}`"
-            health.down(_STANDING, f"revoked: peers refuse its calls; {remedy}")
-        elif was and not revoked:
-            health.up(_STANDING)
-        await asyncio.sleep(_STANDING_EVERY_S)
+
+    def trouble() -> str:
+        if service not in authenticator.known.denied_services:
+            return ""
+        remedy = f"take it back with `fxmesh keys allow --service {service}`"
+        return f"revoked: peers refuse its calls; {remedy}"
+
+    await tell(health, "own identity", trouble)
+
+
+async def watch_revocations(authenticator: Authenticator, health: Health) -> None:
+    """Tell until cancelled of refusals that NATS has lost: they hold here, and not in processes to come."""
+
+    def trouble() -> str:
+        lost = sorted(
+            f"--service {each.service}" if each.service else f"--token {each.token_id}"
+            for each in authenticator.known.lost
+        )
+        if not lost:
+            return ""
+        again = ", ".join(f"`fxmesh keys revoke {each}`" for each in lost)
+        return (
+            "NATS has lost what was revoked, which a process that starts now will not refuse: "
+            f"say again {again}, or take it back with `fxmesh keys allow`"
+        )
+
+    await tell(health, "revocations", trouble)

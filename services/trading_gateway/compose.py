@@ -125,7 +125,10 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
             leaders,
         ),
         add_to_server=add_TradingServiceServicer_to_server,
-        dependencies=(Dependency("store", database.check),),
+        dependencies=(
+            Dependency("store", database.check),
+            Dependency("outbox", relay.check, required=False),
+        ),
         start=begin,
         subscriptions=subscriptions(signals),
         background=loops,

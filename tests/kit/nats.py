@@ -104,6 +104,12 @@ class NatsServer:
         """While it is down: lose what a stream stored and keep its durables, as a power cut can."""
         shutil.rmtree(self._store / "jetstream" / "$G" / "streams" / stream / "msgs")
 
+    def spoil(self, stream: str) -> None:
+        """While it runs: take the folder where it stores a stream's events, so that it can begin no file."""
+        messages = self._store / "jetstream" / "$G" / "streams" / stream / "msgs"
+        shutil.rmtree(messages)
+        messages.touch()
+
     def lose_everything(self) -> None:
         """While it is down: begin again with an empty store."""
         shutil.rmtree(self._store)

@@ -140,6 +140,18 @@ async def test_a_service_that_is_gone_fires_once_it_has_been_gone_long_enough(
             "stream_filling",
             "stream TRADING_MONEY, where two publishes, fills up: when it is full it refuses (",
         ),
+        (
+            "fxmesh_bus_outbox_stuck_seconds",
+            {},
+            "outbox_stuck",
+            "the bus takes no event of two, nobody hears of what it does: see `fxmesh status` (",
+        ),
+        (
+            "fxmesh_bus_outbox_backlog",
+            {},
+            "outbox_filling",
+            "many events of two wait for the bus, soon orders that add risk are refused (",
+        ),
     ],
 )
 async def test_an_alert_about_events_names_the_service_and_where_to_look(
@@ -148,7 +160,7 @@ async def test_an_alert_about_events_names_the_service_and_where_to_look(
     tower = await opened(tmp_path, clock)
     tower.platform.status["two"] = ServiceStatus.SERVING
     labels = {"service": "two", "instance": "two-1", **extra}
-    for value in (0.0, 1.0):
+    for value in (0.0, 10_000.0):
         tower.platform.more["two"] = [Sample(metric, tuple(sorted(labels.items())), value)]
         await tower.after(1)
     (found,), _ = await tower.alerts.page((), "", 0, "")

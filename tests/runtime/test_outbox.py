@@ -4,19 +4,24 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 import sqlalchemy as sa
 from google.protobuf.message import Message
+from prometheus_client import CollectorRegistry
 
 from services.errors import FxError, Kind
-from services.runtime import context
+from services.runtime import context, outbox
 from services.runtime.clock import WallClock
+from services.runtime.health import Health, Status
 from services.runtime.memory_bus import MemoryBroker, MemoryBus
+from services.runtime.mesh import Dependency
 from services.runtime.outbox import Outbox, OutboxRelay
 from services.runtime.ports import Subscription
 from services.runtime.store import Database
+from services.runtime.watch import check_dependency
 from tests.kit.buses import Collector
 from tests.kit.databases import Databases, databases, postgres
 from tests.kit.events import order, quiet_log, service
@@ -131,6 +136,59 @@ async def test_a_bus_that_is_away_delays_and_loses_nothing(world: World) -> None
 
     assert world.got.events == [order(1), order(2)]
     assert world.relay.stuck_s == 0
+
+
+class SilentBus(MemoryBus):
+    """Says nothing until told to."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self.answers = asyncio.Event()
+
+    async def publish_many(self, events: Iterable[Message], *, causation_id: str | None = None) -> None:
+        await self.answers.wait()
+        await super().publish_many(events, causation_id=causation_id)
+
+
+async def test_an_outbox_that_is_stuck_says_so_and_why(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outbox, "_STUCK_S", 0.05)
+    metrics, health = CollectorRegistry(), Health()
+    silent = SilentBus(MemoryBroker(WallClock(), quiet_log()), service(), WallClock(), quiet_log())
+    relay = OutboxRelay(OUTBOX.store(world.store), silent, quiet_log(), metrics)
+    dependency = Dependency("outbox", relay.check, required=False)
+    health.starting("outbox", required=False)
+    health.started()
+    running = asyncio.create_task(relay.run())
+    await check_dependency(dependency, health)
+    assert health.status is Status.SERVING
+    await world.place(1)
+    relay.wake()
+
+    def stuck_s() -> float:
+        return metrics.get_sample_value("fxmesh_bus_outbox_stuck_seconds") or 0.0
+
+    await until(lambda: stuck_s() > 0.05)
+    await check_dependency(dependency, health)
+    assert health.status is Status.DEGRADED
+    assert health.dependencies()[0].detail.startswith("1 events wait in the outbox; the bus has stored none")
+    silent.answers.set()
+    await until(lambda: stuck_s() == 0)
+    await check_dependency(dependency, health)
+    assert health.status is Status.SERVING
+    running.cancel()
+
+
+async def test_a_refusal_is_the_reason_of_a_stuck_outbox(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(outbox, "_STUCK_S", 0.05)
+    world.bus.accepts = 0
+    running = asyncio.create_task(world.relay.run())
+    await world.place(1)
+    await until(lambda: world.relay.stuck_s > 0.05)
+    with pytest.raises(FxError, match=r"1 events wait in the outbox.*: away"):
+        await world.relay.check()
+    running.cancel()
 
 
 async def test_a_lost_acknowledgement_publishes_again_and_doubles_nothing(world: World) -> None:

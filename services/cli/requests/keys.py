@@ -92,7 +92,11 @@ def allow(token: str, service: str) -> Work:
 
     async def work(store: KeyStore, out: Printer) -> None:
         there_was = await store.allow(denial)
-        said = "It is taken again." if there_was else "It was not refused."
+        said = (
+            "It is taken again."
+            if there_was
+            else "NATS knew of no refusal; a process that kept one that was lost takes it again."
+        )
         out.answer({"tokenId": token, "service": service, "allowed": there_was}, said)
 
     return work

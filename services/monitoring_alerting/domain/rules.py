@@ -192,6 +192,26 @@ BUILT_IN: Sequence[AlertRule] = (
         advice="stream $stream, where $service publishes, fills up: when it is full it refuses",
     ),
     AlertRule(
+        "outbox_stuck",
+        "The bus has taken none of the events that wait in an outbox for half a minute.",
+        Severity.CRITICAL,
+        MetricCondition(
+            "fxmesh_bus_outbox_stuck_seconds", {}, Aggregation.LAST, 30.0, Comparison.GREATER_OR_EQUAL, 30.0
+        ),
+        built_in=True,
+        advice="the bus takes no event of $service, nobody hears of what it does: see `fxmesh status`",
+    ),
+    AlertRule(
+        "outbox_filling",
+        "Of the events that may wait in an outbox before orders are refused four fifths do.",
+        Severity.CRITICAL,
+        MetricCondition(
+            "fxmesh_bus_outbox_backlog", {}, Aggregation.LAST, 30.0, Comparison.GREATER_OR_EQUAL, 8000.0
+        ),
+        built_in=True,
+        advice="many events of $service wait for the bus, soon orders that add risk are refused",
+    ),
+    AlertRule(
         "feed_silent",
         "No tick came in for half a minute although a feed session is active.",
         Severity.WARNING,

@@ -26,7 +26,7 @@ from services.runtime.bus.parking import Parking
 from services.runtime.bus.publish import Publisher
 from services.runtime.bus.streams import DEAD_LETTERS, PARKED, backlog
 from services.runtime.fatal import FatalError
-from services.runtime.health import Health
+from services.runtime.health import Health, tell
 from services.runtime.policy import ServicePolicy
 from services.runtime.ports import Clock, Observation, Subscription
 
@@ -157,7 +157,8 @@ class NatsBus:
             raise unavailable(f"NATS does not say what {consumer} has pending: {trouble}") from trouble
 
     async def watch(self, health: Health) -> None:
-        """Keep the dependency `bus` of `health` true, until cancelled.
+        """Keep the dependency `bus` of `health` true, and `streams` where one does not store, until
+        cancelled.
 
         Raises what ended the consuming for good, e.g. FatalError when a stream was changed under this
         process.
@@ -165,12 +166,15 @@ class NatsBus:
         following = asyncio.create_task(self._follow(health), name="bus-health")
         failing = asyncio.create_task(self._failed.wait(), name="bus-failure")
         looking = asyncio.create_task(self._fullness.run(), name="bus-fullness")
+        broken = self._publisher.broken.trouble
+        telling = asyncio.create_task(tell(health, "streams", broken), name="bus-streams")
         try:
             await asyncio.wait((following, failing), return_when=asyncio.FIRST_COMPLETED)
         finally:
             following.cancel()
             failing.cancel()
             looking.cancel()
+            telling.cancel()
         if self._failure is not None:
             raise self._failure
         await following

@@ -151,9 +151,10 @@ class Consumer:
         idle = [lane for lane in self._lanes.values() if not lane.pulls_on(session)]
         if not idle:
             return
+        known = self._link.known
         for stream in dict.fromkeys(lane.stream for lane in idle):
-            await ensure_stream(session.jetstream, stream, session.replicas)
-        await ensure_dead_letters(session.jetstream, session.replicas)
+            await ensure_stream(session.jetstream, stream, session.replicas, known)
+        await ensure_dead_letters(session.jetstream, session.replicas, known)
         if self._begun is not session:
             await self._dispatcher.begin(session)
             self._begun = session

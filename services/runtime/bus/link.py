@@ -21,6 +21,7 @@ from structlog.typing import FilteringBoundLogger
 from services.errors import FxError, Kind
 from services.runtime.bus.client import BusClient, Violation, turned_away
 from services.runtime.bus.credentials import Credentials
+from services.runtime.bus.known import KnownStreams
 from services.runtime.fatal import FatalError
 from services.runtime.settings import without_credentials
 
@@ -72,6 +73,8 @@ class Link:
         self._credentials = credentials
         self._replicas = replicas
         self._forbidden = forbidden
+        self.known = KnownStreams(log)
+        """The streams that this process has seen, on any session."""
         self._turned_away: FatalError | None = None
         self._session: Session | None = None
         self._numbers = 0

@@ -19,12 +19,13 @@ from structlog.typing import FilteringBoundLogger
 
 from services.crash import crash_point
 from services.errors import FxError, Kind
+from services.runtime.bus.broken import BrokenStreams
 from services.runtime.bus.client import Violation, forbidden
 from services.runtime.bus.envelope import Envelope
 from services.runtime.bus.headers import decode_headers
 from services.runtime.bus.link import Link, Session, unavailable
 from services.runtime.bus.naming import Retention, Stream
-from services.runtime.bus.streams import ensure_dead_letters, ensure_stream
+from services.runtime.bus.streams import DEAD_LETTERS, PARKED, ensure_dead_letters, ensure_stream
 
 WINDOW = 256
 """Envelopes of one lane under way at once. 256 of 5 kB are a good megabyte, sent while their first ack comes
@@ -41,6 +42,10 @@ class _UnacknowledgedError(Exception):
 
 class _NoStreamError(_UnacknowledgedError):
     """Nothing on the server takes this subject."""
+
+
+class _NotStoredError(_UnacknowledgedError):
+    """The stream is there, and the server could not write."""
 
 
 class _Window:
@@ -141,6 +146,8 @@ class Publisher:
         self._preparing = asyncio.Lock()
         self._lane: _Lane | None = None
         self._streams_made = False
+        self.broken = BrokenStreams(log)
+        """Of the streams published to, those that do not store."""
 
     async def send(self, envelopes: Sequence[Envelope]) -> None:
         """Return once all are stored.
@@ -172,7 +179,10 @@ class Publisher:
         while rest:
             left_s = last_progress + self._patience_s - time.monotonic()
             if left_s <= 0:
-                raise unavailable(f"{len(rest)} events are not acknowledged after {self._patience_s:g} s")
+                why = f": {trouble}" if (trouble := self.broken.trouble()) else ""
+                raise unavailable(
+                    f"{len(rest)} events are not acknowledged after {self._patience_s:g} s{why}"
+                )
             session = await self._link.session(timeout_s=left_s)
             try:
                 lane = await self._lane_on(session)
@@ -180,6 +190,7 @@ class Publisher:
                 await self._after_failure(session, [trouble])
                 continue
             results = await lane.send(rest[:window], self._ack_timeout_s)
+            self._note_broken(rest, results)
             failed = [result for result in results if result is not None]
             for result in failed:
                 if isinstance(result, FxError):
@@ -192,6 +203,13 @@ class Publisher:
             rest = again + rest[len(results) :]
             if rest:
                 crash_point("bus.between_events")
+
+    def _note_broken(self, sent: Sequence[Envelope], results: Sequence[Exception | None]) -> None:
+        for envelope, result in zip(sent, results, strict=False):
+            if isinstance(result, _NotStoredError):
+                self.broken.refuses(_stream_of(envelope), str(result))
+            elif result is None and self.broken:
+                self.broken.stores(_stream_of(envelope))
 
     async def _after_failure(self, session: Session, failed: Sequence[Exception]) -> None:
         if session.client.is_closed:
@@ -209,9 +227,10 @@ class Publisher:
                 self._lane = _Lane(session)
                 await self._lane.open()
             if not self._streams_made:
+                known = self._link.known
                 for stream in self._streams:
-                    await ensure_stream(session.jetstream, stream, session.replicas)
-                await ensure_dead_letters(session.jetstream, session.replicas)
+                    await ensure_stream(session.jetstream, stream, session.replicas, known)
+                await ensure_dead_letters(session.jetstream, session.replicas, known)
                 self._streams_made = True
             return self._lane
 
@@ -219,6 +238,12 @@ class Publisher:
 def _one_at_a_time(envelope: Envelope) -> bool:
     """Where what is refused must not be overtaken: money, dead letters, what is parked behind them."""
     return envelope.stream is None or envelope.stream.retention is Retention.MONEY
+
+
+def _stream_of(envelope: Envelope) -> str:
+    if envelope.stream is not None:
+        return envelope.stream.name
+    return DEAD_LETTERS if envelope.subject.startswith(f"{DEAD_LETTERS.lower()}.") else PARKED
 
 
 def _result(payload: bytes, block: bytes) -> Exception | None:
@@ -232,11 +257,13 @@ def _result(payload: bytes, block: bytes) -> Exception | None:
     if error is None:
         return None
     description = str(error.get("description", error))
-    if "maximum" in description and error.get("err_code") == _STREAM_STORE_FAILED:
+    if error.get("err_code") != _STREAM_STORE_FAILED:
+        return _UnacknowledgedError(description)
+    if "maximum" in description:
         return FxError(
             Kind.RESOURCE_EXHAUSTED, "STREAM_FULL", f"the event is refused: {description}", retry_after_s=30.0
         )
-    return _UnacknowledgedError(description)
+    return _NotStoredError(description)
 
 
 def _too_large(envelope: Envelope) -> FxError:

@@ -2,7 +2,8 @@
 
 nats-server 2.9 ignores fields it does not know, silently, so only fields that 2.9 and 2.12 share are used and
 what the server says it has made is compared with what was asked for. Publishers and consumers alike make the
-streams they need, so services may start in any order.
+streams they need, so services may start in any order; one that was deleted they make again, but not at once
+(`known.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from nats.js import api
 from nats.js.client import JetStreamContext
 from nats.js.errors import APIError, NotFoundError
 
+from services.runtime.bus.known import KnownStreams
 from services.runtime.bus.naming import Retention, Stream, durable
 from services.runtime.fatal import FatalError
 
@@ -59,26 +61,39 @@ _PARKED_BOUNDS = Bounds(512 * MIB, 0.0, api.DiscardPolicy.NEW, 3600)
 _ADVISORY_BOUNDS = Bounds(16 * MIB, 7 * DAY_S, api.DiscardPolicy.OLD, 120)
 
 
-async def ensure_stream(jetstream: JetStreamContext, stream: Stream, replicas: int = 1) -> api.StreamInfo:
-    """Make the stream of an area and class unless it is there, kept by `replicas` servers. Raises FatalError
-    when it is there but different.
+async def ensure_stream(
+    jetstream: JetStreamContext, stream: Stream, replicas: int = 1, known: KnownStreams | None = None
+) -> api.StreamInfo:
+    """Make the stream of an area and class unless it is there, kept by `replicas` servers. `known`: those
+    that the process has seen before; one of them that is missing is waited for. Raises FatalError when it is
+    there but different.
     """
-    return await _ensure(jetstream, stream.name, [stream.subjects], BOUNDS[stream.retention], replicas)
+    return await _ensure(jetstream, stream.name, [stream.subjects], BOUNDS[stream.retention], replicas, known)
 
 
-async def ensure_dead_letters(jetstream: JetStreamContext, replicas: int = 1) -> None:
+async def ensure_dead_letters(
+    jetstream: JetStreamContext, replicas: int = 1, known: KnownStreams | None = None
+) -> None:
     """Make the streams of dead letters, of what waits behind them, and of the server's word on terminated
-    messages. Raises FatalError.
+    messages, in the same way. Raises FatalError.
     """
-    await _ensure(jetstream, DEAD_LETTERS, ["dlq.>"], _DEAD_LETTER_BOUNDS, replicas)
-    await _ensure(jetstream, PARKED, ["parked.>", "redrive.>"], _PARKED_BOUNDS, replicas)
     advisory = "$JS.EVENT.ADVISORY.CONSUMER"
-    subjects = [f"{advisory}.MAX_DELIVERIES.>", f"{advisory}.MSG_TERMINATED.>"]
-    await _ensure(jetstream, ADVISORIES, subjects, _ADVISORY_BOUNDS, replicas)
+    advisories = [f"{advisory}.MAX_DELIVERIES.>", f"{advisory}.MSG_TERMINATED.>"]
+    for name, subjects, bounds in (
+        (DEAD_LETTERS, ["dlq.>"], _DEAD_LETTER_BOUNDS),
+        (PARKED, ["parked.>", "redrive.>"], _PARKED_BOUNDS),
+        (ADVISORIES, advisories, _ADVISORY_BOUNDS),
+    ):
+        await _ensure(jetstream, name, subjects, bounds, replicas, known)
 
 
 async def _ensure(
-    jetstream: JetStreamContext, name: str, subjects: list[str], bounds: Bounds, replicas: int
+    jetstream: JetStreamContext,
+    name: str,
+    subjects: list[str],
+    bounds: Bounds,
+    replicas: int,
+    known: KnownStreams | None,
 ) -> api.StreamInfo:
     wanted = api.StreamConfig(
         name=name,
@@ -92,8 +107,21 @@ async def _ensure(
         duplicate_window=bounds.duplicate_window_s,
         num_replicas=replicas,
     )
+    info = None if known is None else await known.find(jetstream, name)
+    if info is None:
+        info = await _add(jetstream, wanted, bounds)
+    if known is not None:
+        known.see(name)
+    _compare(f"stream {name}", _stream_facts(wanted), _stream_facts(info.config))
+    if (info.config.num_replicas or 1) < replicas:  # more is the operator's choice
+        _compare(f"stream {name}", {"num_replicas": replicas}, {"num_replicas": info.config.num_replicas})
+    return info
+
+
+async def _add(jetstream: JetStreamContext, wanted: api.StreamConfig, bounds: Bounds) -> api.StreamInfo:
+    name = str(wanted.name)
     try:
-        info = await jetstream.add_stream(wanted)
+        return await jetstream.add_stream(wanted)
     except APIError as refused:
         if refused.err_code in _NO_ROOM:
             raise FatalError(
@@ -102,17 +130,13 @@ async def _ensure(
             ) from refused
         if refused.err_code == _NO_CLUSTER:
             raise FatalError(
-                f"NATS is one server and cannot keep stream {name} on {replicas} "
+                f"NATS is one server and cannot keep stream {name} on {wanted.num_replicas} "
                 f"({refused.description}): set FXMESH_STREAM_REPLICAS to 1 or give it a cluster"
             ) from refused
         if refused.err_code != _NAME_IN_USE:
             raise
         # Somebody made it with other settings. Settings not compared (placement) are the operator's.
-        info = await jetstream.stream_info(name)
-    _compare(f"stream {name}", _stream_facts(wanted), _stream_facts(info.config))
-    if (info.config.num_replicas or 1) < replicas:  # more is the operator's choice
-        _compare(f"stream {name}", {"num_replicas": replicas}, {"num_replicas": info.config.num_replicas})
-    return info
+        return await jetstream.stream_info(name)
 
 
 def durable_config(stream: Stream, consumer: str, partition: str, ack_wait_s: float) -> api.ConsumerConfig:

@@ -3,12 +3,15 @@
 The bucket's last sequence tells whether anything has changed. It is asked for again and again, on whatever
 session the link has, so that nothing depends on a message that was lost with a connection; a message about a
 change only makes the next question come sooner. While NATS is away the last snapshot goes on to decide.
+
+What is taken back leaves a mark in its place. So a refusal that is gone without one was lost, with the bucket
+or out of it: whoever knew it goes on refusing, and says so. Keys that are lost grant nothing any more.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from nats import errors
@@ -20,7 +23,7 @@ from structlog.typing import FilteringBoundLogger
 
 from services.errors import FxError
 from services.runtime.bus.link import Link, Session, end
-from services.runtime.identity.snapshot import Snapshot, snapshot
+from services.runtime.identity.snapshot import Snapshot, of, snapshot
 from services.runtime.ports import Clock
 
 BUCKET = "fxmesh_identity"
@@ -55,7 +58,8 @@ class IdentityFollower:
         self._clock = clock
         self._take = take
         self._log = log
-        self._version: tuple[object, int] | None = None
+        self._known = Snapshot()
+        self._version: tuple[object, int, int] | None = None
         self._confirmed_at: float | None = None
         self._heard = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
@@ -110,21 +114,37 @@ class IdentityFollower:
     async def _load(self, session: Session) -> None:
         jetstream = session.client.jetstream(timeout=_ANSWERS_S)
         asked_at = self._clock.monotonic()
-        try:
-            info = await jetstream.stream_info(STREAM)
-        except NotFoundError:
-            await make_bucket(jetstream, session.replicas)
-            info = await jetstream.stream_info(STREAM)
-        version = (info.created, info.state.last_seq)
+        info = await self._find_or_make(session, jetstream)
+        version = (info.created, info.state.last_seq, info.state.messages)
         if version != self._version:
-            found, unreadable = snapshot(await entries(jetstream))
-            for name in unreadable:
-                self._log.warning("identity.unreadable_entry", entry=name)
-            self._take(found)
+            self._see(await entries(jetstream))
             self._version = version
-            self._log.info("identity.snapshot", keys=len(found.keys), revocations=found.revocations)
         self._confirmed_at = asked_at
         self.loaded.set()
+
+    async def _find_or_make(self, session: Session, jetstream: JetStreamContext) -> api.StreamInfo:
+        known = self._link.known
+        info = await known.find(jetstream, STREAM)  # waits where it has just been deleted
+        if info is None:
+            try:
+                info = await jetstream.stream_info(STREAM)
+            except NotFoundError:
+                await make_bucket(jetstream, session.replicas)
+                info = await jetstream.stream_info(STREAM)
+        known.see(STREAM)
+        return info
+
+    def _see(self, stored: Mapping[str, bytes]) -> None:
+        found, unreadable = snapshot(stored)
+        for name in unreadable:
+            self._log.warning("identity.unreadable_entry", entry=name)
+        there = stored.keys() - set(unreadable)
+        lost = [each for each in self._known.denials if each.entry not in there]
+        if lost:
+            self._log.error("identity.revocations_lost", entries=[each.entry for each in lost])
+        self._known = of(found.keys, found.denials, lost)
+        self._take(self._known)
+        self._log.info("identity.snapshot", keys=len(found.keys), revocations=self._known.revocations)
 
     async def _on_change(self, _: Msg) -> None:
         self._heard.set()
@@ -134,13 +154,12 @@ class IdentityFollower:
 
 
 async def entries(jetstream: JetStreamContext) -> dict[str, bytes]:
-    """What the bucket holds, by name."""
+    """What the bucket holds, by name; without a value what was taken back."""
     state = (await jetstream.stream_info(STREAM, subjects_filter=subject(">"))).state
     found: dict[str, bytes] = {}
     for each in state.subjects or ():
         with suppress(NotFoundError):  # deleted meanwhile
             stored = await jetstream.get_last_msg(STREAM, each)
             deleted = stored.headers and stored.headers.get("KV-Operation") in ("DEL", "PURGE")
-            if stored.data and not deleted:
-                found[each.removeprefix(subject(""))] = stored.data
+            found[each.removeprefix(subject(""))] = b"" if deleted else stored.data or b""
     return found

@@ -46,6 +46,11 @@ class IdentityMetrics(Collector):
             value=known.revocations,
         )
         yield GaugeMetricFamily(
+            "fxmesh_identity_revocations_lost",
+            "Of these, tokens and services that NATS has lost and this process goes on refusing.",
+            value=len(known.lost),
+        )
+        yield GaugeMetricFamily(
             "fxmesh_identity_signing_keys", "Public keys by which tokens are checked.", value=len(self._keys)
         )
         age = self._age_s()

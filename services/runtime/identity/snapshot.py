@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -20,6 +21,12 @@ class Denial:
     service: str = ""
     since: float = 0.0
 
+    @property
+    def entry(self) -> str:
+        """Its name in the bucket: subjects hold characters that names there may not."""
+        what = f"token {self.token_id}" if self.token_id else f"service {self.service}"
+        return f"{DENIALS}.{hashlib.sha256(what.encode()).hexdigest()[:32]}"
+
     def to_json(self) -> bytes:
         return json.dumps({"token_id": self.token_id, "service": self.service, "since": self.since}).encode()
 
@@ -33,6 +40,8 @@ class Snapshot:
     by_secret: Mapping[str, tuple[KeyRecord, Secret]] = field(default_factory=dict)
     denied_tokens: frozenset[str] = frozenset()
     denied_services: frozenset[str] = frozenset()
+    lost: tuple[Denial, ...] = ()
+    """Denials that are gone from where they were stored, and that nobody took back: they hold here."""
 
     @property
     def revocations(self) -> int:
@@ -41,11 +50,15 @@ class Snapshot:
 
 
 def snapshot(entries: Mapping[str, bytes]) -> tuple[Snapshot, tuple[str, ...]]:
-    """From the bucket's entries by name; and the names of those that cannot be read, which grant nothing."""
+    """From the bucket's entries by name; and the names of those that cannot be read, which grant nothing.
+    One without a value was taken back.
+    """
     keys: list[KeyRecord] = []
     denials: list[Denial] = []
     unreadable: list[str] = []
     for name, value in sorted(entries.items()):
+        if not value:
+            continue
         try:
             if name.startswith(f"{KEYS}."):
                 keys.append(KeyRecord.from_json(value))
@@ -56,15 +69,17 @@ def snapshot(entries: Mapping[str, bytes]) -> tuple[Snapshot, tuple[str, ...]]:
     return of(keys, denials), tuple(unreadable)
 
 
-def of(keys: Iterable[KeyRecord], denials: Iterable[Denial] = ()) -> Snapshot:
-    """The snapshot of some keys and denials."""
-    known, refused = tuple(keys), tuple(denials)
+def of(keys: Iterable[KeyRecord], denials: Iterable[Denial] = (), lost: Iterable[Denial] = ()) -> Snapshot:
+    """The snapshot of some keys and denials, those among them that are lost included."""
+    known, kept = tuple(keys), tuple(lost)
+    refused = (*denials, *kept)
     return Snapshot(
         known,
         refused,
         {secret.id: (key, secret) for key in known for secret in key.secrets},
         frozenset(each.token_id for each in refused) - {""},
         frozenset(each.service for each in refused) - {""},
+        kept,
     )
 
 

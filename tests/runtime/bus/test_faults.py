@@ -6,13 +6,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import AsyncExitStack
 
 import pytest
 from fxmesh.marketdata.v1.events_pb2 import PriceTickReceived
 from fxmesh.trading.v1.events_pb2 import OrderPlaced
 
+from services.errors import FxError
 from services.runtime.fatal import FatalError
-from services.runtime.health import Health
+from services.runtime.health import Health, State
 from services.runtime.ports import Delivery, Subscription
 from tests.kit.buses import Collector, process
 from tests.kit.events import order, ticks
@@ -92,6 +94,79 @@ async def test_a_deleted_stream_is_made_again_and_its_new_events_are_not_taken_f
         await until(lambda: len(got.deliveries) == 4, seconds=25)
 
     assert first_seen(got) == [1, 2, 3, 4]
+
+
+async def test_a_stream_deleted_again_and_again_under_many_takes_new_events_and_keeps_them(
+    own_nats: NatsServer,
+) -> None:
+    """Each of several consumers has sixteen durables there, and all miss the stream at once."""
+    consumers = {name: Collector() for name in ("data_pipeline", "ml_workbench", "monitoring", "trading")}
+    async with AsyncExitStack() as stack:
+        publisher = await stack.enter_async_context(process(own_nats, "market_data"))
+        for name, got in consumers.items():
+            running = await stack.enter_async_context(process(own_nats, name))
+            await running.bus.subscribe(Subscription((OrderPlaced,), got))
+        jetstream = (await publisher.link.session()).jetstream
+        sent: list[OrderPlaced] = []
+        for deletions in range(4):
+            sent = [order(number, f"{deletions}-{number}") for number in range(64)]
+            await publisher.bus.publish_many(sent)
+            for got in consumers.values():
+                # With 2.12 a durable that is gone is missed after two and a half heartbeats.
+                await until(lambda got=got, sent=sent: named(got, sent), seconds=40)  # type: ignore[misc]
+            if deletions < 3:
+                await jetstream.delete_stream("TRADING_MONEY")
+        own_nats.terminate()
+        own_nats.start()
+        session = await publisher.link.session(after=1)
+        assert (await session.jetstream.stream_info("TRADING_MONEY")).state.messages == len(sent)
+
+
+async def test_a_stream_that_stores_nothing_is_named_and_made_anew_once_it_is_deleted(
+    own_nats: NatsServer,
+) -> None:
+    got, health = Collector(), Health()
+    async with process(own_nats, "data_pipeline", patience_s=1.0) as running:
+        await running.bus.subscribe(Subscription((OrderPlaced,), got))
+        watching = asyncio.create_task(running.bus.watch(health))
+        await running.bus.publish(order(1))
+        own_nats.spoil("TRADING_MONEY")
+        with pytest.raises(FxError, match=r"not acknowledged.*stream TRADING_MONEY and stores nothing"):
+            # more than the file has room for that the server has open
+            await running.bus.publish_many([large(number) for number in range(2, 32)])
+        await until(lambda: "restart nats-server or delete" in trouble(health))
+        await (await running.link.session()).jetstream.delete_stream("TRADING_MONEY")
+        again = order(1000)
+
+        async def published() -> bool:
+            try:
+                await running.bus.publish(again)
+            except FxError:
+                return False
+            return True
+
+        await until_async(published, expected=True)
+        await until(lambda: again in got.events and not trouble(health))
+        watching.cancel()
+
+
+def large(number: int) -> OrderPlaced:
+    """An order with a long story."""
+    placed = order(number)
+    placed.order.reason_detail = "x" * 1_000_000
+    return placed
+
+
+def trouble(health: Health) -> str:
+    """What it says of streams that do not store."""
+    return "".join(
+        each.detail for each in health.dependencies() if each.name == "streams" and each.state is not State.UP
+    )
+
+
+def named(got: Collector, sent: Sequence[OrderPlaced]) -> bool:
+    """All of these have come."""
+    return {each.order_id for each in sent} <= {each.order_id for each in got.events}  # type: ignore[attr-defined]
 
 
 async def test_a_durable_ahead_of_its_stream_starts_anew(own_nats: NatsServer) -> None:

@@ -129,6 +129,47 @@ async def test_a_bucket_that_is_deleted_takes_its_keys_with_it(own_nats: NatsSer
         await until(lambda: not followed.known.keys)
 
 
+@pytest.mark.parametrize("how", ["deleted", "purged", "an empty store"])
+async def test_what_was_revoked_stays_so_when_nats_loses_it_until_somebody_says_otherwise(
+    own_nats: NatsServer, how: str
+) -> None:
+    service, token, taken_back = Denial(service="market_data"), Denial(token_id="t" * 32), Denial(service="x")
+    followed = Followed()
+    async with following(own_nats, followed):
+        async with store(own_nats) as keys:
+            for each in (service, token, taken_back):
+                await keys.deny(each)
+            await keys.allow(taken_back)
+            await keys.create("robot", ("*",), None)
+            await until(lambda: followed.known.revocations == 2 and followed.valid("robot"))
+            if how == "deleted":
+                await keys._jetstream.delete_key_value("fxmesh_identity")
+            elif how == "purged":
+                await keys._jetstream.purge_stream("KV_fxmesh_identity")
+        if how == "an empty store":
+            own_nats.kill()
+            own_nats.lose_everything()
+            own_nats.start()
+        await until(lambda: followed.known.lost)
+        assert {each.entry for each in followed.known.lost} == {service.entry, token.entry}
+        assert followed.known.denied_services == {"market_data"}
+        assert followed.known.denied_tokens == {"t" * 32}
+        assert not followed.valid("robot")
+        async with store(own_nats) as keys:
+            await keys.create("other", ("*",), None)
+            await until(lambda: followed.valid("other"))
+            assert len(followed.known.lost) == 2
+            await keys.deny(service)
+            await until(lambda: len(followed.known.lost) == 1)
+            assert followed.known.denied_services == {"market_data"}
+            assert not await keys.allow(token)
+            await until(lambda: not followed.known.lost)
+            assert followed.known.denied_tokens == frozenset()
+            assert followed.known.revocations == 1
+            assert await keys.allow(service)
+            await until(lambda: not followed.known.denied_services)
+
+
 async def test_keys_survive_the_server(own_nats: NatsServer) -> None:
     async with store(own_nats) as keys:
         await keys.create("robot", ("*",), None)

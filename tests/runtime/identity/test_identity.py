@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from services.errors import FxError, Kind
+from services.runtime import health as health_module
 from services.runtime import watch
 from services.runtime.clock import WallClock
 from services.runtime.fatal import FatalError
@@ -95,7 +96,7 @@ def test_an_address_is_asked_over_tls_that_is_checked(tmp_path: Path) -> None:
 async def test_a_process_tells_that_its_own_identity_is_revoked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watch, "_STANDING_EVERY_S", 0.001)
+    monkeypatch.setattr(health_module, "TELL_EVERY_S", 0.001)
     authenticator = Trusted(tmp_path / "secrets").authenticator
     health = Health()
     health.started()
@@ -112,5 +113,24 @@ async def test_a_process_tells_that_its_own_identity_is_revoked(
     assert health.status is Status.DEGRADED
     assert "`fxmesh keys allow --service market_data`" in health.dependencies()[0].detail
     authenticator.follow(of([]))
+    await until(lambda: health.status is Status.SERVING)
+    watching.cancel()
+
+
+async def test_a_process_tells_of_revocations_that_nats_has_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(health_module, "TELL_EVERY_S", 0.001)
+    authenticator = Trusted(tmp_path / "secrets").authenticator
+    health = Health()
+    health.started()
+    watching = asyncio.create_task(watch.watch_revocations(authenticator, health))
+    authenticator.follow(of([], [], [Denial(service="market_data"), Denial(token_id="t" * 32)]))
+    await until(lambda: health.status is Status.DEGRADED)
+    (told,) = health.dependencies()
+    assert (told.name, told.state) == ("revocations", State.DOWN)
+    assert "`fxmesh keys revoke --service market_data`" in told.detail
+    assert f"`fxmesh keys revoke --token {'t' * 32}`" in told.detail
+    authenticator.follow(of([], [Denial(service="market_data")]))
     await until(lambda: health.status is Status.SERVING)
     watching.cancel()
