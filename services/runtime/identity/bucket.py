@@ -18,7 +18,7 @@ from nats import errors
 from nats.aio.msg import Msg
 from nats.js import api
 from nats.js.client import JetStreamContext
-from nats.js.errors import NotFoundError
+from nats.js.errors import BadRequestError, NotFoundError
 from structlog.typing import FilteringBoundLogger
 
 from services.errors import FxError
@@ -32,6 +32,9 @@ ASK_EVERY_S = 2.0
 """How old a snapshot gets while NATS answers: well below the 5 s within which a revocation must reach all."""
 _ANSWERS_S = 1.5
 """A question that was lost with its connection must not keep the next one waiting."""
+_SUBJECTS_TAKEN = 10065
+"""The server's answer to who would make a bucket that somebody else is making at this moment."""
+_MADE_S, _LOOK_EVERY_S = 5.0, 0.05
 _AFTER_A_CHANGE_S = (0.05, 0.2, 0.5)
 """A change is heard of when it is sent; it is stored a moment later."""
 
@@ -42,10 +45,27 @@ def subject(name: str) -> str:
 
 
 async def make_bucket(jetstream: JetStreamContext, replicas: int) -> None:
-    """Make the bucket where there is none. On disk: keys outlive every server that holds them."""
-    await jetstream.create_key_value(
-        api.KeyValueConfig(bucket=BUCKET, history=1, storage=api.StorageType.FILE, replicas=replicas)
-    )
+    """Make the bucket where there is none, or wait for whoever is making it. On disk: keys outlive every
+    server that holds them. Raises TimeoutError.
+    """
+    try:
+        await jetstream.create_key_value(
+            api.KeyValueConfig(bucket=BUCKET, history=1, storage=api.StorageType.FILE, replicas=replicas)
+        )
+    except BadRequestError as refused:
+        if refused.err_code != _SUBJECTS_TAKEN:
+            raise
+        async with asyncio.timeout(_MADE_S):
+            while not await _is_there(jetstream):  # noqa: ASYNC110 another process has no event to wait for
+                await asyncio.sleep(_LOOK_EVERY_S)
+
+
+async def _is_there(jetstream: JetStreamContext) -> bool:
+    try:
+        await jetstream.stream_info(STREAM)
+    except NotFoundError:
+        return False
+    return True
 
 
 class IdentityFollower:

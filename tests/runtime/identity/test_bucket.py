@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
+import nats
 import pytest
+from nats.js import JetStreamContext
+from nats.js.api import KeyValueConfig
+from nats.js.errors import BadRequestError
 from prometheus_client import CollectorRegistry
 
 from services.cli.key_store import KeyStore, opened
 from services.runtime.bus import Link
 from services.runtime.clock import WallClock
-from services.runtime.identity.bucket import ASK_EVERY_S, IdentityFollower
+from services.runtime.identity.bucket import ASK_EVERY_S, STREAM, IdentityFollower, make_bucket
 from services.runtime.identity.snapshot import Denial, Snapshot
 from tests.kit.events import quiet_log
 from tests.kit.identity import Trusted
@@ -168,6 +174,31 @@ async def test_what_was_revoked_stays_so_when_nats_loses_it_until_somebody_says_
             assert followed.known.revocations == 1
             assert await keys.allow(service)
             await until(lambda: not followed.known.denied_services)
+
+
+class Overtaken:
+    """A server that is making the bucket for somebody else as it is asked to."""
+
+    def __init__(self, jetstream: JetStreamContext) -> None:
+        self._jetstream = jetstream
+        self._other: asyncio.Task[Any] | None = None
+
+    async def create_key_value(self, config: KeyValueConfig) -> None:
+        self._other = asyncio.create_task(self._jetstream.create_key_value(config))
+        raise BadRequestError(
+            code=400, err_code=10065, description="subjects overlap with an existing stream"
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._jetstream, name)
+
+
+async def test_a_bucket_that_somebody_else_is_making_is_waited_for(own_nats: NatsServer) -> None:
+    client = await nats.connect(own_nats.url)
+    jetstream: Any = Overtaken(client.jetstream())
+    await make_bucket(jetstream, 1)
+    assert (await jetstream.stream_info(STREAM)).config.name == STREAM
+    await client.close()
 
 
 async def test_keys_survive_the_server(own_nats: NatsServer) -> None:
