@@ -12,6 +12,8 @@ from edge.typed import Json, of_type, seconds
 from services.runtime.policy import MethodPolicy, Shape
 
 RETRIES = 2
+NEVER: Json = {"max_retries": 0}
+"""What bounds retries to none, in the thresholds of a cluster."""
 _ON = ("connect-failure", "refused-stream", "reset", "unavailable")
 _BACK_OFF_S, _LONGEST_BACK_OFF_S = 0.005, 0.05
 """Short: another instance is at hand, and reads have two seconds or little more."""
@@ -52,7 +54,7 @@ def retry_policy(policy: MethodPolicy, addresses: tuple[Address, ...]) -> Json:
 def retry_budget(addresses: tuple[Address, ...]) -> Json:
     """The part of a cluster's thresholds that bounds retries: none, or a share of the calls in flight."""
     if not several(addresses):
-        return {"max_retries": 0}
+        return NEVER
     percent = {"value": _BUDGET_PERCENT}
     return {"retry_budget": {"budget_percent": percent, "min_retry_concurrency": _BUDGET_LEAST}}
 

@@ -4,7 +4,7 @@ gate.
 
 from __future__ import annotations
 
-from edge.retries import outlier_detection, retry_budget, several
+from edge.retries import NEVER, outlier_detection, retry_budget, several
 from edge.settings import Address, is_ip
 from edge.typed import Json, of_type, seconds
 from services.runtime.statuses import LIVENESS
@@ -15,7 +15,6 @@ _GATE_CONNECTIONS = 64
 """Each is a thread of the gate, which checks one request at a time anyway: more calls wait for their turn,
 but cancels, which have as many to themselves.
 """
-_NEVER: Json = {"max_retries": 0}
 _IDLE_S, _GATE_IDLE_S = 60.0, 5.0
 """After so long without a call a connection is closed; those to the gate soon, since each holds a thread."""
 
@@ -65,7 +64,7 @@ def cluster(
     *addresses: Address,
     threaded: bool = False,
     transport: Json | None = None,
-    retried: Json = _NEVER,
+    retried: Json = NEVER,
 ) -> Json:
     """A service, or the gate, at its addresses. `retried`: how many of its calls may be repeated at once.
 
