@@ -30,9 +30,9 @@ def open_database(address: str, path: Path, schema: sa.MetaData, log: FilteringB
     return PostgresStore(database_address(address), schema, log)
 
 
-def lease_on(database: Database, mesh: Mesh) -> Leadership:
-    """Which of the processes on a database may write to it: from here on, whoever holds its lease. A file has
-    one process, which always may.
+def lease_on(database: Database, mesh: Mesh, lease_s: float) -> Leadership:
+    """Which of the processes on a database may write to it: from here on, whoever holds its lease, which ends
+    `lease_s` after it was last renewed. A file has one process, which always may.
     """
     if isinstance(database, SqliteStore):
         return SoleLeadership()
@@ -41,7 +41,7 @@ def lease_on(database: Database, mesh: Mesh) -> Leadership:
 
     assert isinstance(database, PostgresStore)
     beside = database.beside(METADATA)
-    lease = DatabaseLeadership(beside, mesh.clock, mesh.log, mesh.candidate, mesh.metrics)
+    lease = DatabaseLeadership(beside, mesh.clock, mesh.log, mesh.candidate, mesh.metrics, lease_s)
     database.guard = lease.guard
     return lease
 

@@ -29,10 +29,10 @@ from services.runtime.store import Database
 
 ALL = "*"
 BEAT_S = 1.0
-HOLD_S = 4.0
-"""How long after its last renewal a holder may act."""
 LEASE_S = 5.0
-"""How long after it, by the clock of the database, the next may take over."""
+"""How long after its last renewal, by the clock of the database, the next may take over."""
+MARGIN_S = 1.0
+"""How much sooner a holder no longer acts."""
 LOOK_S = 0.25
 
 METADATA = sa.MetaData()
@@ -47,7 +47,6 @@ _LEASES = sa.Table(
     sa.Column("expires", sa.DateTime(timezone=True), nullable=False),
 )
 _NOW = sa.func.clock_timestamp()
-_UNTIL = _NOW + sa.text(f"interval '{LEASE_S} seconds'")
 _OVER = sa.text("'-infinity'")
 _ROW = _LEASES.c.account_id == ALL
 
@@ -71,9 +70,12 @@ class DatabaseLeadership(HeldLease):
         log: FilteringBoundLogger,
         candidate: Candidate,
         metrics: CollectorRegistry,
+        lease_s: float = LEASE_S,
     ) -> None:
         super().__init__(clock)
         self._database = database
+        self._hold_s = lease_s - MARGIN_S
+        self._expiry = _NOW + sa.func.make_interval(0, 0, 0, 0, 0, 0, lease_s)
         self._log = log
         self._me = candidate
         self._metrics = metrics
@@ -134,9 +136,9 @@ class DatabaseLeadership(HeldLease):
 
     async def _renew(self, term: int) -> None:
         sent = self._clock.monotonic()
-        renewed = sa.update(_LEASES).where(*self._mine, _LEASES.c.term == term).values(expires=_UNTIL)
+        renewed = sa.update(_LEASES).where(*self._mine, _LEASES.c.term == term).values(expires=self._expiry)
         if await self._database.write(lambda connection: connection.execute(renewed).rowcount):
-            self._until = sent + HOLD_S
+            self._until = sent + self._hold_s
         elif self._term == term:
             self._log.warning("lease.lost", role=self._me.role, term=term)
             self._set(term=0, leader="")
@@ -153,7 +155,7 @@ class DatabaseLeadership(HeldLease):
         term = await self._database.write(self._taken)
         if term is None:
             return  # another one was quicker: seen at the next look
-        self._until = sent + HOLD_S
+        self._until = sent + self._hold_s
         self._log.info("lease.taken", role=self._me.role, term=term)
         self._set(term=term, leader="")
 
@@ -161,7 +163,9 @@ class DatabaseLeadership(HeldLease):
         # Who has the data folder of the holder knows that the holder is gone.
         free = sa.or_(_LEASES.c.expires <= _NOW, _LEASES.c.holder == self._me.holder)
         me = {"holder": self._me.holder, "instance": self._me.instance, "address": self._me.address}
-        taking = sa.update(_LEASES).where(_ROW, free).values(term=_LEASES.c.term + 1, expires=_UNTIL, **me)
+        taking = (
+            sa.update(_LEASES).where(_ROW, free).values(term=_LEASES.c.term + 1, expires=self._expiry, **me)
+        )
         if connection.execute(sa.select(_LEASES.c.term).where(_ROW)).first() is None:
             nobody = {"holder": "", "instance": "", "address": ""}
             first = adding(connection, _LEASES).values(account_id=ALL, term=0, expires=_OVER, **nobody)

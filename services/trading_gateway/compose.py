@@ -58,7 +58,7 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
     """Store and peers, the desk and its handlers on them, the servicer on those."""
     schema, address = Schema(), settings.database_url.get_secret_value()
     database = open_database(address, mesh.data_dir / "trading.db", schema.metadata, mesh.log)
-    lease = lease_on(database, mesh)
+    lease = lease_on(database, mesh, settings.lease_seconds)
     relay = OutboxRelay(schema.outbox.store(database), mesh.bus, mesh.log, mesh.metrics)
     meter = PrometheusMeter(mesh.metrics)
     market, analysis = MarketDataPeer(mesh.channels), AnalysisPeer(mesh.channels)

@@ -109,6 +109,10 @@ class Settings(BaseSettings):
     """PostgreSQL database of the books, postgresql://USER:PASSWORD@HOST:PORT/DATABASE. Several gateways may
     share it, of which one trades. Empty: a SQLite file in the data folder, for one process.
     """
+    lease_seconds: float = Field(default=5.0, ge=3, le=300)
+    """How long after its last sign of life another gateway takes over; the one that gave none stops trading a
+    second before. Signs come every second: a machine that stands still for longer needs more.
+    """
     demo_account: Annotated[str, AfterValidator(_account)] = "demo"
     """Account opened at the first start, trading signals on the live market. Empty: none."""
     demo_currency: CurrencyCode = "USD"

@@ -9,8 +9,12 @@ from pathlib import Path
 import pytest
 from nats import errors
 
+from services.runtime.bus import Link
+from services.runtime.bus.looking import Look
+from services.runtime.bus.streams import PARKED, ensure_dead_letters
 from tests.kit.cluster import Cluster, cluster_of_three
 from tests.kit.event_process import effects
+from tests.kit.events import quiet_log
 from tests.kit.nats import NatsServer, until, until_async
 from tests.kit.order_flow import CONSUMER, OrderFlow
 
@@ -65,3 +69,28 @@ async def test_without_a_quorum_orders_wait_in_the_outbox_until_there_is_one(flo
         first.start()
         second.start()
         await flow.settled()
+
+
+async def test_what_is_parked_is_found_while_a_server_is_dead(flow: OrderFlow) -> None:
+    """The cluster gives a look to one of its servers, a dead one included, for some minutes."""
+    link = Link(flow.nats.url, "looker", quiet_log())
+    link.open()
+    session = await link.session(timeout_s=20)
+
+    async def made() -> bool:
+        try:
+            await ensure_dead_letters(session.jetstream, replicas=3)
+        except (errors.Error, TimeoutError):
+            return False
+        return True
+
+    await until_async(made, expected=True, seconds=60)
+    assert isinstance(flow.nats, Cluster)
+    connected = session.client.connected_url
+    assert connected is not None
+    next(server for server in flow.nats.servers if not server.url.endswith(f":{connected.port}")).kill()
+    await until_async(made, expected=True, seconds=60)  # a leader may have to be found
+    look = Look("trading")
+    for _ in range(10):
+        assert not await look.finds(session.client, PARKED, "parked.trading.>", 1)
+    await link.close()

@@ -49,13 +49,13 @@ class StillClock(WallClock):
 class Standing:
     """One process that stands for the lease, with books of its own writing."""
 
-    def __init__(self, address: str, name: str, holder: str = "") -> None:
+    def __init__(self, address: str, name: str, holder: str = "", lease_s: float = LEASE_S) -> None:
         self.clock = StillClock()
         self.books = PostgresStore(database_address(address), SCHEMA, quiet_log())
         self.metrics = CollectorRegistry()
         candidate = Candidate("trading_gateway", holder or f"folder-{name}", f"i-{name}", f"{name}:1")
         beside = self.books.beside(METADATA)
-        self.lease = DatabaseLeadership(beside, self.clock, quiet_log(), candidate, self.metrics)
+        self.lease = DatabaseLeadership(beside, self.clock, quiet_log(), candidate, self.metrics, lease_s)
         self.books.guard = self.lease.guard
 
     async def enter(self, number: int) -> None:
@@ -83,8 +83,8 @@ async def stand(postgres: PostgresServer) -> AsyncIterator[Stand]:
     address = postgres.database()
     async with AsyncExitStack() as stack:
 
-        async def another(name: str, holder: str = "") -> Standing:
-            found = Standing(address, name, holder)
+        async def another(name: str, holder: str = "", lease_s: float = LEASE_S) -> Standing:
+            found = Standing(address, name, holder, lease_s)
             stack.push_async_callback(found.close)
             await found.lease.campaign()
             return found
@@ -119,6 +119,17 @@ async def test_one_that_renews_is_never_replaced(stand: Stand) -> None:
     taken.cancel()
     assert not done
     assert first.lease.term == 1
+
+
+@pytest.mark.parametrize("lease_s", [3.0, 300.0])
+async def test_it_ends_as_long_after_a_renewal_as_was_asked_for(stand: Stand, lease_s: float) -> None:
+    first = await stand("first", lease_s=lease_s)
+
+    def left(connection: sa.Connection) -> float:
+        asked = sa.text("SELECT extract(epoch FROM expires - clock_timestamp())::float FROM leases")
+        return float(connection.scalars(asked).one())
+
+    assert lease_s - 2.5 < await first.books.read(left) <= lease_s
 
 
 async def test_one_that_stood_still_is_refused_by_the_database_though_it_believes_in_its_lease(

@@ -249,9 +249,10 @@ class Platform:
 async def platform(
     folder: Path, settings: Settings | None = None, bus: Bus | None = None
 ) -> AsyncIterator[Platform]:
-    # A test ticks once and may then take its time: that the feed is silent is not what it is about.
+    # A test ticks once and may then take its time, and on a machine that has much else to do even its loop
+    # stands still for seconds: a silent feed and a lease not renewed are not what it is about.
     address = SecretStr(chosen().address(folder))
-    changes = {"feed_stale_seconds": 60.0, "database_url": address}
+    changes = {"feed_stale_seconds": 60.0, "lease_seconds": 300.0, "database_url": address}
     patient = (settings or Settings()).model_copy(update=changes)
     running = Platform(folder, patient, bus)
     await running.start()

@@ -326,6 +326,6 @@ class World:
 
 async def until(reached: Callable[[], bool]) -> None:
     """Return once it holds; fails after a while."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not reached():  # noqa: ASYNC110  # what it looks at has no event
             await asyncio.sleep(0.002)

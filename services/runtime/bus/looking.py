@@ -21,6 +21,9 @@ from nats.js.errors import NotFoundError
 from services.runtime.bus.client import BusClient
 
 ANSWER_S = 5.0
+_PLACED_S = 1.0
+"""A consumer that is not there by then may be on a server of the cluster that is not there either."""
+_PLACINGS = 8
 _LEFT_OVER_S = 60.0
 """The server removes what a process that died has left, if the next process does not."""
 _ONE_IF_ANY = b'{"batch":1,"no_wait":true}'
@@ -50,9 +53,7 @@ class Look:
         has seen enough and returns False. Raises nats errors.
         """
         async with self._turn:
-            jetstream = client.jetstream(timeout=ANSWER_S)
-            await self._remove(jetstream, stream)
-            await jetstream.add_consumer(stream, self._config(subject, first))
+            await self._make(client, stream, self._config(subject, first))
             inbox = client.new_inbox()
             answers = await client.subscribe(inbox)
             try:
@@ -61,7 +62,7 @@ class Look:
             finally:
                 with suppress(errors.Error, TimeoutError):
                     await answers.unsubscribe()
-                    await self._remove(jetstream, stream)
+                    await self._remove(client.jetstream(timeout=ANSWER_S), stream)
 
     async def finds(self, client: BusClient, stream: str, subject: str, number: int) -> bool:
         """Whether there is a message of that sequence whose subject matches. Raises nats errors."""
@@ -73,6 +74,22 @@ class Look:
 
         await self.through(client, stream, subject, see, number)
         return found == [number]
+
+    async def _make(self, client: BusClient, stream: str, config: api.ConsumerConfig) -> None:
+        """A cluster places it on one of its servers by chance, also on one that died a minute ago. Nobody
+        answers then, neither to its making nor to its removal, and the next may be placed elsewhere.
+        """
+        for left in reversed(range(_PLACINGS)):
+            jetstream = client.jetstream(timeout=_PLACED_S if left else ANSWER_S)
+            try:
+                with suppress(TimeoutError):  # removed all the same
+                    await self._remove(jetstream, stream)
+                await jetstream.add_consumer(stream, config)
+            except TimeoutError:
+                if not left:
+                    raise
+            else:
+                return
 
     def _config(self, subject: str, first: int) -> api.ConsumerConfig:
         return api.ConsumerConfig(
