@@ -13,7 +13,7 @@ import time
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import suppress
 from functools import partial
-from typing import Any, NoReturn, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import grpc
 import structlog
@@ -31,6 +31,8 @@ Work: TypeAlias = Callable[[ServerCall, Any], Awaitable[Any]]
 answers; a layer of its own in between would cost every call a coroutine more.
 """
 Handler: TypeAlias = Callable[[Any, Context], Any]
+Refusal: TypeAlias = tuple[grpc.StatusCode, str, tuple[tuple[str, str | bytes], ...]]
+"""Status, its message, trailing metadata."""
 
 _log = structlog.get_logger("fxmesh.mesh")
 _CODES: Mapping[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -168,9 +170,9 @@ async def run(
     context: Context,
     metadata: Metadata | None = None,
 ) -> bytes | None:
-    """Serve one call: steps in order, the handler, every failure to a status, then the leaves. `encode`: for
-    the one answer; None where the answers are a stream, which is written meanwhile. `metadata`: see
-    `ServerCall`.
+    """Serve one call: steps in order, the handler, the leaves, then the answer or, for a failure, a status.
+    `encode`: for the one answer; None where the answers are a stream, which is written meanwhile. `metadata`:
+    see `ServerCall`.
     """
     call = ServerCall(plan.method, context, metadata, asyncio.current_task())
     taken = 0
@@ -187,70 +189,69 @@ async def run(
         call.code = _set_code(context) or _OK
         return answer
     except FxError as error:
-        await _refuse(call, error)
+        refusal = _refused(call, error)
     except grpc.aio.AbortError:
         # The handler (a built-in service) has answered by itself.
         call.code = _set_code(context) or grpc.StatusCode.UNKNOWN
         raise
     except TimeoutError as failure:
-        if call.deadline is not None and time.monotonic() >= call.deadline:
-            await _refuse(call, deadline.expired(plan.method))
-        await _report(call, failure)  # the handler's own, which it let escape
+        late = call.deadline is not None and time.monotonic() >= call.deadline
+        # Else it is the handler's own, which it let escape.
+        refusal = _refused(call, deadline.expired(plan.method)) if late else _reported(call, failure)
     except asyncio.CancelledError as failure:
-        await _cancelled(call, failure)
+        refusal = _cancelled(call, failure)
     except grpc.aio.InternalError as failure:
         # An answer could not be written: the caller died a moment ago, and gRPC's word of that is under way.
         call.code = grpc.StatusCode.CANCELLED
         raise asyncio.CancelledError from failure
     except Exception as failure:  # noqa: BLE001 the one place that answers for whatever a handler let escape
-        await _report(call, failure)
+        refusal = _reported(call, failure)
     finally:
-        call.task = None
+        call.task = None  # an answer under way is not to be cancelled
         for leave in plan.leaves[taken]:
             leave(call)
+    # Behind the leaves, as every answer: what a caller has heard of is counted, and its place is free.
+    return await context.abort(*refusal)
 
 
-async def _cancelled(call: ServerCall, failure: BaseException) -> NoReturn:
-    """Answer a cancelled call where somebody still listens: one that we have ended, or a stray cancel."""
-    task = asyncio.current_task()
+def _cancelled(call: ServerCall, failure: BaseException) -> Refusal:
+    """What to answer a cancelled call where somebody still listens: one that we have ended, or a stray
+    cancel. Raises `failure` where nobody does.
+    """
+    task = call.task
     assert task is not None  # a call is always served in a task
     if call.ending is not None and call.ended and not task.uncancel():
-        await _refuse(call, call.ending)
+        return _refused(call, call.ending)
     if call.deadline is not None and time.monotonic() >= call.deadline - _EARLIER_S:
         call.code = grpc.StatusCode.DEADLINE_EXCEEDED
         raise failure
     if not task.cancelling():
         # Nobody cancelled the call: the handler awaited something that was. Unanswered, the caller would
         # hang.
-        await _report(call, failure)
+        return _reported(call, failure)
     call.code = grpc.StatusCode.CANCELLED
     raise failure
 
 
-async def _report(call: ServerCall, failure: BaseException) -> NoReturn:
+def _reported(call: ServerCall, failure: BaseException) -> Refusal:
     """An unknown failure: everything to the log, the correlation id to the caller."""
     unimplemented = isinstance(failure, NotImplementedError) and _set_code(call.context)
     if unimplemented is grpc.StatusCode.UNIMPLEMENTED:
         # A method the servicer leaves to its generated parent.
-        await _abort(call, unimplemented, f"{call.method.path} is not implemented")
+        call.code = unimplemented
+        return unimplemented, f"{call.method.path} is not implemented", ()
     _log.error("call failed", method=call.method.path, correlation_id=call.correlation_id, exc_info=failure)
     status = errors.internal_status(call.correlation_id)
-    details = (errors.DETAILS_KEY, status.SerializeToString())
-    await _abort(call, grpc.StatusCode.INTERNAL, status.message, (details,))
+    call.code = grpc.StatusCode.INTERNAL
+    return call.code, status.message, ((errors.DETAILS_KEY, status.SerializeToString()),)
 
 
-async def _refuse(call: ServerCall, error: FxError) -> NoReturn:
-    """Answer with the status of a domain error."""
+def _refused(call: ServerCall, error: FxError) -> Refusal:
+    """The status of a domain error."""
     status = errors.to_status(error, call.correlation_id)
-    trailing = ((errors.DETAILS_KEY, status.SerializeToString()), *errors.pushback(error))
-    await _abort(call, errors.code_of(error), status.message, trailing)
-
-
-async def _abort(
-    call: ServerCall, code: grpc.StatusCode, message: str, trailing: tuple[tuple[str, str | bytes], ...] = ()
-) -> NoReturn:
-    call.code, call.task = code, None  # an answer under way is not to be cancelled
-    await call.context.abort(code, message, trailing)
+    call.code = errors.code_of(error)
+    details = (errors.DETAILS_KEY, status.SerializeToString())
+    return call.code, status.message, (details, *errors.pushback(error))
 
 
 def _set_code(context: Context) -> grpc.StatusCode | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, NoReturn
+
 import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
@@ -13,9 +15,11 @@ from services.errors import FxError, Kind, Violation
 from services.runtime import context
 from services.runtime.channels import static_channels
 from services.runtime.ids import CountedIds
+from services.runtime.memory_context import MemoryContext
 from tests.fakes.echo import SERVICE, service_pb2_grpc
 from tests.fakes.echo.service import REFUSAL, SECRET, Request
-from tests.interceptors.conftest import Echo, Serve, outside
+from tests.interceptors.conftest import Echo, Serve, in_memory, outside
+from tests.kit.nats import until
 
 
 def _failure(code: grpc.StatusCode, text: str = "", details: bytes | None = None) -> grpc.aio.AioRpcError:
@@ -101,16 +105,44 @@ async def test_a_peers_defect_stays_a_defect_for_the_caller_before(serve: Serve)
             await first.stub.Unary(Request(text="onward crash"))
         assert caught.value.reason == "INTERNAL"
         assert "EchoService/Unary" in caught.value.detail
-        counted = first.server_metrics.get_sample_value(
-            "grpc_server_handled_total",
-            {
-                "grpc_type": "unary",
-                "grpc_service": "echo.v1.EchoService",
-                "grpc_method": "Unary",
-                "grpc_code": "INTERNAL",
-            },
-        )
-        assert counted == 1
+        assert _counted(first, grpc.StatusCode.INTERNAL) == 1
+
+
+def _counted(echo: Echo, code: grpc.StatusCode) -> float | None:
+    """Unary calls that ended so, as the server has it."""
+    labels = {
+        "grpc_type": "unary",
+        "grpc_service": "echo.v1.EchoService",
+        "grpc_method": "Unary",
+        "grpc_code": code.name,
+    }
+    return echo.server_metrics.get_sample_value("grpc_server_handled_total", labels)
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ("refuse", grpc.StatusCode.NOT_FOUND),
+        ("crash", grpc.StatusCode.INTERNAL),
+        ("slow", grpc.StatusCode.DEADLINE_EXCEEDED),
+    ],
+)
+async def test_what_a_caller_hears_of_is_counted_already(
+    text: str, code: grpc.StatusCode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted: list[float | None] = []
+    answer = MemoryContext.abort
+
+    async def abort(self: MemoryContext, *status: Any) -> NoReturn:
+        counted.append(_counted(echo, code))
+        await answer(self, *status)
+
+    monkeypatch.setattr(MemoryContext, "abort", abort)
+    async with in_memory() as echo:
+        with pytest.raises(FxError):
+            await echo.stub.Unary(Request(text=text), timeout=0.2)
+        await until(lambda: bool(counted))
+    assert counted == [1]
 
 
 async def test_an_error_too_large_for_the_metadata_is_cut(echo: Echo) -> None:
