@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from services.trading_gateway.domain.reports import Executed
+from services.trading_gateway.domain.reports import CancelRefused, Executed
 from services.trading_gateway.domain.terms import TypedLeg
 from services.trading_gateway.domain.values import OrderStatus, OrderType, PositionMode
 from tests.trading_gateway.domain.test_busting import at, first, floor_of, held, proof
@@ -68,6 +68,25 @@ def test_an_exit_whose_other_is_just_being_cancelled_is_replaced_all_the_same() 
         (None, 109_800, 1_000_000),
     ]
     assert held(floor).size == floor.engine.book.order(entry.order_id).filled == 1_000_000
+
+
+def test_an_exit_whose_fill_is_taken_back_asks_for_nothing_of_its_entry() -> None:
+    floor = floor_of()
+    venue = FaultyVenue(Random(1), doubled=0)
+    floor.engine.venue = venue
+    entry = floor.buy("a", type_=OrderType.LIMIT, limit="1.09000", **LEGS)
+    heard(floor, venue)
+    floor.report(Executed(floor.now_ns, entry.order_id, "part", 400_000, 109_000))
+    heard(floor, venue)
+    gain, _ = (each for each in floor.engine.book.working("demo") if each.reduce_only)
+    floor.report(Executed(floor.now_ns, gain.order_id, "gain", 100_000, 109_100))
+    assert floor.engine.book.order(entry.order_id).reason == "LEG_FILLED"
+    floor.report(CancelRefused(floor.now_ns, entry.order_id, "TOO_LATE", "it is being filled"))
+    working = floor.engine.book.order(entry.order_id)
+    assert (working.status, working.remaining) == (OrderStatus.PARTIALLY_FILLED, 600_000)
+    floor.bust(gain, "gain")
+    assert floor.engine.book.order(entry.order_id).status is OrderStatus.PARTIALLY_FILLED
+    assert held(floor).size == 400_000
 
 
 def heard(floor: Floor, venue: FaultyVenue) -> None:
