@@ -1,14 +1,11 @@
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from contextlib import suppress
 
 import pytest
-import pytest_asyncio
 from nats.js import api
 from nats.js.client import JetStreamContext
 
-from services.runtime.bus.link import Link
 from services.runtime.bus.naming import Retention, Stream
 from services.runtime.bus.streams import (
     ADVISORIES,
@@ -21,21 +18,11 @@ from services.runtime.bus.streams import (
     ensure_stream,
 )
 from services.runtime.fatal import FatalError
-from tests.kit.events import quiet_log
-from tests.kit.nats import NatsServer, until_async
+from tests.kit.nats import until_async
 
 pytestmark = pytest.mark.integration
 
 MONEY = Stream("trading", Retention.MONEY)
-
-
-@pytest_asyncio.fixture
-async def jetstream(nats_server: NatsServer) -> AsyncIterator[JetStreamContext]:
-    link = Link(nats_server.url, "test", quiet_log())
-    link.open()
-    session = await link.session(timeout_s=10)
-    yield session.jetstream
-    await link.close()
 
 
 @pytest.mark.parametrize("retention", Retention)
