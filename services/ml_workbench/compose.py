@@ -36,6 +36,11 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         requests,
         mesh.clock,
     )
+
+    async def close() -> None:
+        await relay.finish()
+        await database.close()
+
     return Service(
         servicer=WorkbenchServicer(training, registry, serving),
         add_to_server=add_WorkbenchServiceServicer_to_server,
@@ -46,5 +51,5 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         start=training.recover,
         subscriptions=subscriptions(),
         background=[training.run, relay.run],
-        close=database.close,
+        close=close,
     )

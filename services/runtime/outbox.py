@@ -39,6 +39,7 @@ _COUNT_S = 1.0  # a publish that waits for the bus can take half a minute, in wh
 _STUCK_S = (
     10.0  # an event is stored within milliseconds; a stream that was deleted is back after three seconds
 )
+_FINISH_S = 2.0
 _FULL = "STREAM_FULL"
 
 
@@ -228,6 +229,17 @@ class OutboxRelay:
             for each in beside:
                 each.cancel()
             await self._remove()
+
+    async def finish(self) -> None:
+        """After `run`, of a process that goes down in order: publish what has come since, as far as the bus
+        takes it within two seconds. The rest waits for the next process.
+        """
+        try:
+            async with asyncio.timeout(_FINISH_S):
+                await self._publish_all()
+        except (FxError, TimeoutError) as failure:
+            self._log.warning("outbox.left", error=str(failure) or f"not stored within {_FINISH_S:g} s")
+        await self._remove()
 
     async def _relay(self) -> None:
         delay_s = _FIRST_DELAY_S

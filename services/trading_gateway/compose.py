@@ -97,6 +97,8 @@ def compose(settings: Settings, mesh: Mesh) -> Service:
         await desk.finish()
         for venue in venues.values():
             await venue.close()
+        if lease.held:
+            await relay.finish()
         await lease.close()
         await database.close()
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from fxmesh.trading.v1.events_pb2 import OrdersRefused
 from google.protobuf.message import Message
 
 from services.errors import FxError
@@ -132,13 +131,8 @@ def judge(
     wrong += [f"execution {each} was reported twice" for each in record.doubled]
     wrong += disagreements(venue or record, {each.order_id: each for each in books.orders})
     wrong += [*_promises(books, history), *_effects(books.journal), *_signals(books, history)]
-    # What a process tells as it stops; all else was seen to be published before it was stopped.
-    wrong += [f"{_published(each).id} was not published" for each in books.waiting if not _last_word(each)]
+    wrong += [f"{each.id} was not published" for each in waiting]
     return wrong
-
-
-def _last_word(event: Message) -> bool:
-    return isinstance(event, OrdersRefused)
 
 
 def ticks_of(batches: Sequence[TickBatch]) -> Any:

@@ -85,11 +85,16 @@ class Effects:
 def _publisher(mesh: Mesh) -> Service:
     store = SqliteStore.open(mesh.data_dir / FILE, _METADATA)
     relay = OutboxRelay(_OUTBOX.store(store), mesh.bus, mesh.log)
+
+    async def close() -> None:
+        await relay.finish()
+        await store.close()
+
     return Service(
         Orders(store, relay),
         service_pb2_grpc.add_EchoServiceServicer_to_server,
         background=(relay.run,),
-        close=store.close,
+        close=close,
     )
 
 

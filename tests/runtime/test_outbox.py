@@ -138,6 +138,32 @@ async def test_a_bus_that_is_away_delays_and_loses_nothing(world: World) -> None
     assert world.relay.stuck_s == 0
 
 
+async def test_what_came_since_is_published_as_the_process_goes_down(world: World) -> None:
+    await world.place(1)
+    await run_until_settled(world.relay)
+    await world.place(2)
+    await world.relay.finish()
+    assert await OUTBOX.store(world.store).backlog() == 0
+    await until(lambda: len(world.got.deliveries) == 2)
+    assert world.got.events == [order(1), order(2)]
+
+
+@pytest.mark.parametrize("failing", [True, False], ids=["away", "silent"])
+async def test_going_down_waits_for_no_bus_and_loses_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, *, failing: bool
+) -> None:
+    monkeypatch.setattr(outbox, "_FINISH_S", 0.05)
+    silent = SilentBus(MemoryBroker(WallClock(), quiet_log()), service(), WallClock(), quiet_log())
+    world.bus.accepts = 0
+    relay = OutboxRelay(OUTBOX.store(world.store), world.bus if failing else silent, quiet_log())
+    await world.place(1)
+    await relay.finish()
+    assert await OUTBOX.store(world.store).backlog() == 1
+    world.bus.accepts = None
+    await run_until_settled(world.relay)
+    await until(lambda: world.got.events == [order(1)])
+
+
 class SilentBus(MemoryBus):
     """Says nothing until told to."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from dataclasses import replace
 from pathlib import Path
 from typing import cast
@@ -131,11 +132,16 @@ async def test_commits_that_wait_together_are_written_together(tmp_path: Path) -
         if point == "trading.journaled":
             written.append(len(of))
 
+    free = threading.Event()
+    busy = asyncio.create_task(world.database.write(lambda _: free.wait()))
+    commits = [
+        asyncio.create_task(world.store.commit(each, Told([NO_STORY] * len(each.events)))) for each in several
+    ]
+    await asyncio.sleep(0)  # all of them wait for the database
     watch(note)
     try:
-        await asyncio.gather(
-            *(world.store.commit(each, Told([NO_STORY] * len(each.events))) for each in several)
-        )
+        free.set()
+        await asyncio.gather(busy, *commits)
     finally:
         watch(None)
     assert written == [sum(len(each.journal) for each in several)]
