@@ -12,6 +12,7 @@ from nats.js.client import JetStreamContext
 
 from services.runtime.bus.handling import RetryPolicy
 from services.runtime.bus.lane import PREFETCH
+from services.runtime.bus.streams import ACK_WAIT_S
 from services.runtime.fatal import FatalError
 from services.runtime.health import Health, State
 from services.runtime.ports import Delivery, Subscription
@@ -22,6 +23,8 @@ from tests.kit.nats import NatsServer, until, until_async
 pytestmark = pytest.mark.integration
 
 TICKS = "MARKETDATA_MARKET"
+SOONER_S = ACK_WAIT_S * 2 / 3
+"""What comes within it was not waited for until the server gave up on whoever had it."""
 EURUSD = "fxmesh.marketdata.v1.PriceTickReceived.market.11.EURUSD"
 
 
@@ -72,7 +75,7 @@ async def test_a_crash_between_effect_and_acknowledgement_delivers_again_before_
     async with process(nats_server, "data_pipeline") as second:
         await second.bus.publish_many([ticks(number) for number in range(11, 16)])
         await second.bus.subscribe(Subscription((PriceTickReceived,), got, max_batch=2))
-        await until(lambda: len(got.deliveries) == 11, seconds=5)
+        await until(lambda: len(got.deliveries) == 11, seconds=SOONER_S)
 
     # 5 and 6 had their effect and come again; 7 to 10 were delivered to the dead process and never handled.
     assert [each.stream_sequence for each in got.deliveries] == list(range(5, 16))
@@ -105,7 +108,7 @@ async def test_what_a_drain_leaves_goes_to_the_next_process_at_once_and_in_order
     async with process(nats_server, "data_pipeline") as second:
         await second.bus.publish(ticks(101))
         await second.bus.subscribe(Subscription((PriceTickReceived,), got))
-        await until(lambda: len(got.deliveries) == 101 - len(done), seconds=5)
+        await until(lambda: len(got.deliveries) == 101 - len(done), seconds=SOONER_S)
     assert [each.stream_sequence for each in got.deliveries] == list(range(len(done) + 1, 102))
 
 
