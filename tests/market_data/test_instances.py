@@ -117,9 +117,10 @@ async def _quoted(instance: Instance) -> set[str]:
 
 
 async def test_one_instance_feeds_and_all_answer_alike(nats_server: NatsServer, tmp_path: Path) -> None:
-    async with platform(nats_server, tmp_path, 3) as (leader, *followers):
-        assert leader.leads
-        assert not any(each.leads for each in followers)
+    async with platform(nats_server, tmp_path, 3) as instances:
+        await until(lambda: sum(each.leads for each in instances) == 1)
+        leader = next(each for each in instances if each.leads)
+        followers = [each for each in instances if each is not leader]
         for each in followers:
             assert set(await each.quotes()) == set(SYMBOLS)  # from its first call on
             (session,) = await each.sessions()
