@@ -15,7 +15,7 @@ async def _running() -> MeasuredLoop:
     """The loop, once it has rested."""
     loop = current_loop()
     assert loop is not None
-    while not loop.idle_s():
+    while not loop.idle_s():  # noqa: ASYNC110 resting is what it waits for
         await asyncio.sleep(0.01)  # over before it was begun, on a machine that has other things to do
     return loop
 
