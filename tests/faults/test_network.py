@@ -151,9 +151,10 @@ async def test_a_reset_while_answers_are_written_is_nobodys_defect(far: Far) -> 
     # gRPC lets the write fail, now and then before it says that the caller is gone.
     long_id = (("x-correlation-id", "x" * 128),)  # every answer repeats it: more than a window holds
     for turn in range(1, 6):
+        await far.stub.Unary(Request(), timeout=20)  # connected once more
+        far.link.to_client.stall()  # or they might be done before all have begun
         streams = [far.stub.Spread(Request(count=1000), timeout=60, metadata=long_id) for _ in range(10)]
         await far.servicer.until_running(10)
-        far.link.to_client.stall()
         for _ in range(20 * turn):  # the writers run into it, or not yet: either way they must end well
             await asyncio.sleep(0)
         far.link.reset()
@@ -161,7 +162,7 @@ async def test_a_reset_while_answers_are_written_is_nobodys_defect(far: Far) -> 
         for each in streams:
             with pytest.raises(FxError):
                 await to_the_end(each)
-        await far.servicer.until_finished(1 + 10 * turn)
+        await far.servicer.until_finished(1 + 11 * turn)
     await until(lambda: far.servicer.running == 0)
     assert handled(far, "CANCELLED") == 50
     assert handled(far, "INTERNAL") == 0
