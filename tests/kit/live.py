@@ -21,6 +21,8 @@ from fxmesh.marketdata.v1.service_pb2_grpc import MarketDataServiceStub
 from fxmesh.pipeline.v1 import pipeline_pb2
 from fxmesh.pipeline.v1 import service_pb2 as pipeline
 from fxmesh.pipeline.v1.service_pb2_grpc import PipelineServiceStub
+from fxmesh.trading.v1 import service_pb2 as trading_service
+from fxmesh.trading.v1.service_pb2_grpc import TradingServiceStub
 from prometheus_client.parser import text_string_to_metric_families
 
 from services.cli import bus, key_store
@@ -96,7 +98,7 @@ class LivePlatform:
         )
 
     async def replay(self, path: Path, pace: int, **fields: Any) -> market_pb2.Replay:
-        """Upload a tick file, replay it, wait for its end."""
+        """Upload a tick file, replay it, wait for its end and for the live market, which rests meanwhile."""
         async with self.channel("market_data") as channel:
             stub = MarketDataServiceStub(channel)
 
@@ -120,7 +122,35 @@ class LivePlatform:
             replay = (await stub.StartReplay(request)).replay
             async for answer in stub.StreamReplay(marketdata.StreamReplayRequest(replay_id=replay.replay_id)):
                 replay = answer.replay
-            return replay
+        await self._live_again(replay.symbol)
+        return replay
+
+    async def _live_again(self, symbol: str) -> None:
+        """Return once trading has read another live tick of a symbol, if it has a live market."""
+        async with self.channel("market_data") as market, self.channel("trading_gateway") as gateway:
+            sessions = await MarketDataServiceStub(market).ListFeedSessions(
+                marketdata.ListFeedSessionsRequest()
+            )
+            live = [
+                each.session_id
+                for each in sessions.sessions
+                if each.active and each.kind != market_pb2.FEED_KIND_REPLAY and symbol in each.symbols
+            ]
+            if not live:
+                return
+            trading = TradingServiceStub(gateway)
+
+            async def read() -> int:
+                asked = trading_service.GetSessionProgressRequest(session_id=live[0])
+                feeds = (await trading.GetSessionProgress(asked)).feeds
+                return max((each.sequence for each in feeds if each.symbol == symbol), default=0)
+
+            before = await read()
+
+            async def more() -> bool:
+                return await read() > before
+
+            await eventually(more)
 
     async def import_file(self, path: Path, **fields: Any) -> pipeline_pb2.PipelineExecution:
         """Import a file and wait for its end."""
