@@ -7,7 +7,8 @@ is not of the second up to it. A gateway that has just started reads exactly tho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import takewhile
 
 SECOND_NS = 1_000_000_000
@@ -23,15 +24,29 @@ class OrderRate:
 
     def __init__(self, placed: Iterable[tuple[str, int]]) -> None:
         """`placed`: (account id, time), oldest first."""
-        self._newest_first: dict[str, tuple[int, ...]] = {}
+        self._times: dict[str, list[int]] = {}
+        """In order, since one before the newest ends what came until then. Some are older than a second."""
         for account_id, time_ns in placed:
             self.count(account_id, time_ns)
 
     def lately(self, account_id: str, time_ns: int) -> int:
         """Orders in the second up to `time_ns`."""
-        return sum(1 for _ in of_one_second(self._newest_first.get(account_id, ()), time_ns))
+        times = self._times.get(account_id)
+        if not times or times[-1] > time_ns:
+            return 0
+        return len(times) - _before(times, time_ns)
 
     def count(self, account_id: str, time_ns: int) -> None:
         """One more."""
-        before = self._newest_first.get(account_id, ())
-        self._newest_first[account_id] = (time_ns, *of_one_second(before, time_ns))
+        times = self._times.setdefault(account_id, [])
+        if times and times[-1] > time_ns:
+            times.clear()
+        old = _before(times, time_ns)
+        if 2 * old > len(times):  # seldom, so that many orders in one second cost no more each than few
+            del times[:old]
+        times.append(time_ns)
+
+
+def _before(times: Sequence[int], until_ns: int) -> int:
+    """How many are before the second up to `until_ns`."""
+    return bisect_right(times, until_ns - SECOND_NS)

@@ -37,6 +37,18 @@ def test_a_fresh_start_counts_as_if_there_had_been_none(
         assert lasting.lately("demo", time_ns) == fresh.lately("demo", time_ns)
 
 
+@given(st.lists(st.integers(-SECOND_NS // 2, SECOND_NS), max_size=60), st.integers(-SECOND_NS, SECOND_NS))
+def test_whichever_way_time_goes_what_is_counted_is_one_second_of_the_newest(
+    apart: list[int], later: int
+) -> None:
+    rate, kept = OrderRate(()), list[int]()
+    for time_ns in along(AHEAD, apart):
+        rate.count("demo", time_ns)
+        kept = [time_ns, *of_one_second(kept, time_ns)]
+        for asked in (time_ns, time_ns + later):
+            assert rate.lately("demo", asked) == sum(1 for _ in of_one_second(kept, asked))
+
+
 def test_each_account_has_its_own() -> None:
     rate = OrderRate([("demo", 1), ("demo", 2)])
     assert (rate.lately("demo", 2), rate.lately("other", 2)) == (2, 0)
